@@ -1,0 +1,1 @@
+"""The places servers live, each behind the protocol in `_protocol.py`."""
