@@ -1,0 +1,30 @@
+"""The demo's machines: disks that really boot, made without root.
+
+`build` makes two servers as they might stand in a data centre: `web-01`, one disk, and `db-01`, a root and a data disk.
+Their kernel and their tools come out of Debian packages; where those cannot be had, the disks hold the same ext4 file
+systems and `Machines.bootable` is false, with the reason. `write_file` changes a file on a disk as its own guest would.
+"""
+
+from __future__ import annotations
+
+from sandbox.machines._accelerator import accelerator
+from sandbox.machines._build import Disk, Machine, Machines, build
+from sandbox.machines._errors import MachineError, NoSuchFileSystem, PackageUnavailable, ToolFailed, ToolMissing
+from sandbox.machines._ext4 import write_file
+from sandbox.machines._guest import CONSOLE_PREFIX, MESSAGE_PATH
+
+__all__ = [
+    "CONSOLE_PREFIX",
+    "MESSAGE_PATH",
+    "Disk",
+    "Machine",
+    "MachineError",
+    "Machines",
+    "NoSuchFileSystem",
+    "PackageUnavailable",
+    "ToolFailed",
+    "ToolMissing",
+    "accelerator",
+    "build",
+    "write_file",
+]
