@@ -1,0 +1,216 @@
+"""The copy of one disk into one snapshot: read, look for zeros, hash once, compare, put, record.
+
+Each worker thread takes one block at a time through all of it in its own buffer, so a block is in memory once and is
+not copied; the threads overlap because reading, hashing and sending all run without the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from functools import partial
+
+from rehost.blocks import BLOCK_SIZE
+from rehost.transfer._errors import BlockRecordFailed, BlockSendFailed, CopyStopped
+from rehost.transfer._manifest import NEVER_WRITTEN, ZERO_BLOCK, ZERO_DIGEST
+from rehost.transfer._partial import PartialManifest
+from rehost.transfer._plan import CopyPlan
+from rehost.transfer._protocol import BlockSink, ReadableDisk, StopSignal
+from rehost.transfer._read import READ_DELAYS, read_block
+from rehost.transfer._workers import Workers
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the copy of one disk is. Bytes and blocks read, sent and skipped count from the start of this call."""
+
+    disk: str
+    watermark: int  # every block below is done, and the record of it durable
+    blocks_done: int  # of the plan, those of earlier calls included
+    blocks_total: int  # of the plan
+    allocated_bytes: int  # of the plan
+    read_bytes: int
+    sent_blocks: int
+    zero_blocks: int  # read, zero as before, not sent
+    unchanged_blocks: int  # read and hashed, equal to the parent's, not sent
+    resumed_blocks: int  # found recorded above the watermark, neither read nor sent again
+
+    @property
+    def sent_bytes(self) -> int:
+        return self.sent_blocks * BLOCK_SIZE
+
+
+@dataclass(frozen=True, slots=True)
+class CopyResult:
+    """What EBS CompleteSnapshot takes, and how the last call came to it."""
+
+    progress: Progress
+    written_blocks: int  # that the snapshot holds, of every call: ChangedBlocksCount
+    checksum: str  # of their digests, LINEAR: Checksum
+
+    @property
+    def written_bytes(self) -> int:
+        return self.written_blocks * BLOCK_SIZE
+
+
+def copy_disk(
+    disk: ReadableDisk,
+    sink: BlockSink,
+    manifest: PartialManifest,
+    plan: CopyPlan,
+    *,
+    workers: int = 8,
+    piece_blocks: int = 256,
+    stop: StopSignal | None = None,
+    on_piece: Callable[[Progress], None] | None = None,
+    read_delays: Sequence[float] = READ_DELAYS,
+) -> CopyResult:
+    """Copy the blocks of `plan`, resuming from what `manifest` has recorded. Memory: `workers` blocks.
+
+    Every `piece_blocks` blocks, once they are recorded durably, `on_piece` is called in the caller's thread; meanwhile
+    the workers go on with the next piece, never beyond it.
+
+    Raises BlockReadFailed (after `read_delays`, in seconds, of retries), BlockSendFailed, BlockRecordFailed,
+    CopyStopped once `stop` is set, and what `on_piece` raises. No block is read or sent any more when it returns or
+    raises; what was acknowledged is recorded; the same call resumes.
+    """
+    return _Copy(disk, sink, manifest, plan, piece_blocks, read_delays).run(workers, stop, on_piece)
+
+
+class _Outcome(Enum):
+    SENT = auto()
+    ZERO = auto()
+    UNCHANGED = auto()
+    RESUMED = auto()
+
+
+class _Copy:
+    def __init__(
+        self,
+        disk: ReadableDisk,
+        sink: BlockSink,
+        manifest: PartialManifest,
+        plan: CopyPlan,
+        piece_blocks: int,
+        read_delays: Sequence[float],
+    ) -> None:
+        self._disk = disk
+        self._sink = sink
+        self._manifest = manifest
+        self._plan = plan
+        self._piece_blocks = piece_blocks
+        self._read_delays = read_delays
+        self._done_before = plan.blocks.count_below(manifest.watermark)
+        self._remaining = plan.blocks_total - self._done_before
+        self._pieces = -(-self._remaining // piece_blocks)
+        # What follows is guarded by Workers.changed.
+        self._settled = 0  # pieces, from the first on, that are durable and that the caller knows of
+        self._done: Counter[int] = Counter()  # piece -> how many of its blocks are done
+        self._ends: dict[int, int] = {}  # piece -> the index after its last block, once that was drawn
+        self._counts: Counter[_Outcome] = Counter()
+        self._read_bytes = 0
+
+    def run(self, workers: int, stop: StopSignal | None, on_piece: Callable[[Progress], None] | None) -> CopyResult:
+        manifest = self._manifest
+        with self._start(workers) as running:
+            for piece in range(self._pieces):
+                if not running.wait(partial(self._is_done, piece), stop):
+                    raise CopyStopped(disk=self._disk.key, watermark=manifest.watermark)
+                manifest.flush(manifest.block_count if piece + 1 == self._pieces else self._ends[piece])
+                if on_piece is not None:
+                    with running.changed:
+                        progress = self._progress()
+                    on_piece(progress)
+                with running.changed:
+                    self._settled = piece + 1
+                    running.changed.notify_all()
+        if manifest.watermark < manifest.block_count:  # there was nothing to do
+            manifest.flush(manifest.block_count)
+        return CopyResult(self._progress(), manifest.written_count, manifest.linear_checksum())
+
+    def _start(self, workers: int) -> Workers[tuple[int, int]]:
+        count = max(1, min(workers, self._remaining))
+        self._workers = Workers(self._draw(), self._block, count=count, name=f"copy-{self._disk.key}")
+        return self._workers
+
+    def _draw(self) -> Iterator[tuple[int, int]]:
+        """(piece, index) of every block to do; waits while the piece is more than one ahead of what is settled."""
+        changed = self._workers.changed
+        for ordinal, index in enumerate(self._plan.blocks.iter_from(self._manifest.watermark)):
+            piece, place = divmod(ordinal, self._piece_blocks)
+            if place == 0:
+                with changed:
+                    changed.wait_for(partial(self._may_begin, piece))
+                    if self._workers.halted:
+                        return
+            if place + 1 == self._blocks_in(piece):
+                self._ends[piece] = index + 1
+            yield piece, index
+
+    def _may_begin(self, piece: int) -> bool:
+        return piece <= self._settled + 1 or self._workers.halted
+
+    def _blocks_in(self, piece: int) -> int:
+        return min(self._piece_blocks, self._remaining - piece * self._piece_blocks)
+
+    def _is_done(self, piece: int) -> bool:
+        return self._done[piece] == self._blocks_in(piece)
+
+    def _block(self, item: tuple[int, int], buffer: bytearray) -> None:
+        piece, index = item
+        outcome, read = self._transfer(index, buffer)
+        changed = self._workers.changed
+        with changed:
+            self._counts[outcome] += 1
+            self._read_bytes += read
+            self._done[piece] += 1
+            if self._is_done(piece):
+                changed.notify_all()
+
+    def _transfer(self, index: int, buffer: bytearray) -> tuple[_Outcome, int]:
+        """Do what block `index` needs; returns what that was and how many bytes were read."""
+        if self._manifest.written(index):
+            return _Outcome.RESUMED, 0
+        before = self._manifest.parent_digest(index)
+        if index in self._plan.cleared:
+            self._send(index, ZERO_BLOCK, ZERO_DIGEST)
+            return _Outcome.SENT, 0
+        read = read_block(self._disk, index, buffer, delays=self._read_delays, pause=self._workers.pause)
+        if buffer == ZERO_BLOCK:
+            if before in (NEVER_WRITTEN, ZERO_DIGEST):
+                return _Outcome.ZERO, read
+            self._send(index, ZERO_BLOCK, ZERO_DIGEST)
+            return _Outcome.SENT, read
+        digest = hashlib.sha256(buffer).digest()
+        if digest == before:
+            return _Outcome.UNCHANGED, read
+        self._send(index, buffer, digest)
+        return _Outcome.SENT, read
+
+    def _send(self, index: int, data: bytes | bytearray, digest: bytes) -> None:
+        try:
+            with memoryview(data) as view:
+                self._sink.put(index, view, digest)
+        except Exception as error:
+            raise BlockSendFailed.at(self._disk.key, index, error) from error
+        try:
+            self._manifest.record(index, digest)
+        except OSError as error:
+            raise BlockRecordFailed.at(self._disk.key, index, error) from error
+
+    def _progress(self) -> Progress:
+        return Progress(
+            disk=self._disk.key,
+            watermark=self._manifest.watermark,
+            blocks_done=self._done_before + self._done.total(),
+            blocks_total=self._done_before + self._remaining,
+            allocated_bytes=self._plan.allocated_bytes,
+            read_bytes=self._read_bytes,
+            sent_blocks=self._counts[_Outcome.SENT],
+            zero_blocks=self._counts[_Outcome.ZERO],
+            unchanged_blocks=self._counts[_Outcome.UNCHANGED],
+            resumed_blocks=self._counts[_Outcome.RESUMED],
+        )
