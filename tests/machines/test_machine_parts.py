@@ -76,7 +76,7 @@ def test_modules_load_after_what_they_depend_on(tmp_path: Path) -> None:
 
 def _names(archive: bytes) -> list[str]:
     """The names in a newc archive, read as the kernel reads them: every header and every content on a multiple of 4."""
-    names = []
+    names: list[str] = []
     position = 0
     while not names or names[-1] != "TRAILER!!!":
         assert archive[position : position + 6] == b"070701"
