@@ -1,0 +1,34 @@
+# Every target prepares the clone first; that takes no time once it is done. See docs/setup.md.
+RUN := sh tools/run.sh
+VENV := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test shell coldsnap doctor clean distclean
+
+help: ## Show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: ## Prepare this clone: virtual environment, pinned packages, Pulumi engine
+	@$(RUN) tools.setup
+
+demo: setup ## Migrate two machines into a local AWS; KEEP=1 leaves it running, SOURCE=... chooses the source
+	@KEEP="$(KEEP)" SOURCE="$(SOURCE)" $(VENV)/python -m tools.demo
+
+test: setup ## Check style, types and boundaries, and run the tests; ARGS=... goes to pytest
+	@$(RUN) tools.check $(ARGS)
+
+shell: setup ## Open a shell with pulumi and rehost; after `make demo KEEP=1`, with its sandbox
+	@$(RUN) tools.shell
+
+coldsnap: ## Build coldsnap with cargo; the tests hold the sandbox to it
+	@$(RUN) tools.coldsnap
+
+doctor: setup ## Say what this machine lacks, and what that costs
+	@$(VENV)/rehost doctor
+
+clean: ## Remove what the demo and the tests leave behind
+	@rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+distclean: clean ## Remove what set-up made, too; the stacks' state in .pulumi stays
+	@rm -rf .venv .cache *.egg-info

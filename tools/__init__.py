@@ -1,0 +1,1 @@
+"""What set-up needs. Standard library only: most of it runs before the virtual environment exists."""
