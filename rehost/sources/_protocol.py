@@ -1,4 +1,7 @@
-"""What rehost asks of a place where servers live. One module a platform implements it; the contract tests hold each to it."""
+"""What rehost asks of a place where servers live.
+
+One module a platform implements it; `tests/sources/contract.py` holds each to it.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,7 @@ class FrozenDisk(Protocol):
 
     @property
     def key(self) -> str:
-        """The disk's stable name within its server; the same in every run."""
+        """The disk's name within its server: the same in every run, unique, and without a slash."""
 
     @property
     def size(self) -> int:
@@ -66,7 +69,8 @@ class FrozenDisk(Protocol):
     def extents(self, since: ChangePosition | None) -> Iterator[Extent]:
         """Ascending extents that are allocated (`since=None`) or may differ from what they were at `since`.
 
-        What is outside them reads as zeros (`None`) or is unchanged. Raises `ChangesUnknown` where the source cannot say.
+        What is outside them reads as zeros (`None`) or is unchanged. Raises `ChangesUnknown` where the source cannot
+        say.
         """
 
     def read_into(self, offset: int, buffer: memoryview) -> int:
@@ -106,10 +110,16 @@ class Source(Protocol):
         """Every server of the source. Raises `SourceError`."""
 
     def freeze(self, server: Locator, *, quiesce: Quiesce, run: str) -> FrozenServer:
-        """Take a point in time of all disks of `server`. `run` names what is made on the source, so that a repeated call
-        after a crash finds it again instead of making a second. Raises `SourceError`."""
+        """Take a point in time of all disks of `server`.
+
+        `run` names what is made on the source, so that a repeated call after a crash finds it again instead of making a
+        second. Raises `SourceError`.
+        """
 
     def reopen(self, token: str) -> FrozenServer:
-        """The point in time of an earlier `freeze`. Raises `FreezeLost` where it is gone or no longer that moment."""
+        """The point in time of an earlier `freeze`. Raises `FreezeLost` where it is gone or no longer that moment.
+
+        With `FreezeLost` nothing is left to release: what had been made for it is removed.
+        """
 
     def close(self) -> None: ...

@@ -1,0 +1,177 @@
+"""The `images` source: a folder of disk images, raw ones in this version.
+
+Each file in the folder is a server of one disk; each sub-folder is a server whose files, sorted by name, are its disks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rehost.sources._errors import (
+    DiskMissing,
+    LocatorInvalid,
+    QuiesceImpossible,
+    ServerNotFound,
+    SourceConfigInvalid,
+    SourceError,
+    SourceUnavailable,
+)
+from rehost.sources._image_file import check_suitable, detect_format, open_disk
+from rehost.sources._image_freeze import Cloner, Disk, freeze_images
+from rehost.sources._image_frozen import FrozenImages, open_frozen, parse_token
+from rehost.sources._protocol import DiscoveredDisk, DiscoveredServer, Locator, Quiesce
+from rehost.sources._reflink import reflink
+
+_LOCATOR_KEYS = ("name", "path", "disks")
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A file or folder of the source's folder, as a server."""
+
+    name: str
+    path: Path
+
+
+class ImagesSource:
+    """Thread-safe: it holds nothing but where its files are."""
+
+    def __init__(
+        self, config: Mapping[str, Any], *, base: Path, clone: Cloner = reflink, settle_timeout: float = 10.0
+    ) -> None:
+        """`config` is `{type: images, path: FOLDER}`, the folder relative to `base`.
+
+        `clone` makes reflink clones. A file that is written to without a pause of a clock tick for `settle_timeout`
+        seconds, and that cannot be cloned, is refused. Raises SourceConfigInvalid; the folder is not looked at yet.
+        """
+        path = config.get("path")
+        if not isinstance(path, str) or not path:
+            raise SourceConfigInvalid(detail="an `images` source needs `path`, the folder that its disk images are in")
+        self._root = Path(os.path.realpath(base / path))
+        self._clone = clone
+        self._settle_timeout = settle_timeout
+
+    def discover(self) -> Iterator[DiscoveredServer]:
+        """Every server of the folder, by name. One that cannot be replicated says why in `facts["problem"]`."""
+        for entry in self._entries():
+            locator = {"name": entry.name}
+            disks: list[DiscoveredDisk] = []
+            facts = {}
+            try:
+                disks.extend(self._describe(disk) for disk in self._disks(_files_of(entry.path), locator))
+            except SourceError as error:
+                facts["problem"] = str(error)
+            if disks or facts:
+                yield DiscoveredServer(name=entry.name, locator=locator, disks=disks, facts=facts)
+
+    def _describe(self, disk: Disk) -> DiscoveredDisk:
+        fd = open_disk(disk.path)
+        try:
+            stat = os.fstat(fd)
+            form = detect_format(fd)
+        finally:
+            os.close(fd)
+        check_suitable(disk.path, stat.st_size, form)
+        allocated = min(stat.st_size, stat.st_blocks * 512)
+        return DiscoveredDisk(key=disk.key, size=stat.st_size, format=form, allocated=allocated)
+
+    def freeze(self, server: Locator, *, quiesce: Quiesce, run: str) -> FrozenImages:
+        if quiesce is Quiesce.REQUIRE:
+            raise QuiesceImpossible(
+                detail="an `images` source has no guest; set `quiesce: none` and stop the server first"
+            )
+        return freeze_images(
+            self._locate(server),
+            root=self._root,
+            run=run,
+            clone=self._clone,
+            settle_timeout=self._settle_timeout,
+        )
+
+    def reopen(self, token: str) -> FrozenImages:
+        return open_frozen(*parse_token(token, self._root))
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _locate(self, locator: Locator) -> list[Disk]:
+        """A server's disks, the root disk first."""
+        given = [key for key in _LOCATOR_KEYS if key in locator]
+        if len(given) != 1 or len(locator) != 1:
+            raise LocatorInvalid(locator=dict(locator), reason=f"give one of {', '.join(_LOCATOR_KEYS)}")
+        value = locator[given[0]]
+        if given == ["disks"]:
+            if not isinstance(value, Sequence) or isinstance(value, str) or not value:
+                raise LocatorInvalid(locator=dict(locator), reason="`disks` is a list of at least one path")
+            return self._disks([self._below(path, locator) for path in value], locator)
+        path = self._named(value) if given == ["name"] else self._below(value, locator)
+        self._resolve(path, locator)  # before a folder is listed
+        if disks := self._disks(_files_of(path), locator):
+            return disks
+        raise DiskMissing(path=str(path / "*"))
+
+    def _below(self, path: object, locator: Locator) -> Path:
+        if not isinstance(path, str) or not path:
+            raise LocatorInvalid(locator=dict(locator), reason="a path is a text that is not empty")
+        return self._root / path
+
+    def _resolve(self, path: Path, locator: Locator) -> Path:
+        """`path` without symbolic links; they and `..` may not lead out of the source's folder."""
+        resolved = Path(os.path.realpath(path))
+        if not resolved.is_relative_to(self._root):
+            raise LocatorInvalid(locator=dict(locator), reason=f"{path} leads out of the source's folder {self._root}")
+        return resolved
+
+    def _disks(self, paths: Sequence[Path], locator: Locator) -> list[Disk]:
+        """Keyed by file name, as it was given; by path below the source's folder where two have the same name."""
+        resolved = [self._resolve(path, locator) for path in paths]
+        if len(set(resolved)) < len(resolved):
+            raise LocatorInvalid(locator=dict(locator), reason="two of its disks are the same file")
+        keys = [path.name for path in paths]
+        if len(set(keys)) < len(keys):
+            keys = [str(path.relative_to(self._root)).replace("/", ":") for path in resolved]
+        return [Disk(key, path) for key, path in zip(keys, resolved, strict=True)]
+
+    def _named(self, name: object) -> Path:
+        entries = list(self._entries())
+        paths = {entry.name: entry.path for entry in entries} | {entry.path.name: entry.path for entry in entries}
+        if isinstance(name, str) and name in paths:
+            return paths[name]
+        known = ", ".join(entry.name for entry in entries[:10]) or "none"
+        hint = f"its servers are: {known}{', ...' if len(entries) > 10 else ''}"
+        raise ServerNotFound(name=name, place=str(self._root), hint=hint)
+
+    def _entries(self) -> Iterator[_Entry]:
+        """The servers: named after the file without its suffix, or with it where two would be called the same."""
+        paths = [path for path in _listed(self._root) if path.is_dir() or path.is_file()]
+        names = [path.name if path.is_dir() else path.stem for path in paths]
+        times = Counter(names)
+        for path, name in zip(paths, names, strict=True):
+            yield _Entry(name if times[name] == 1 else path.name, path)
+
+
+def _files_of(path: Path) -> list[Path]:
+    """The files in a folder, sorted by name; a path that is no folder is its own only file."""
+    return [file for file in _listed(path) if file.is_file()] if path.is_dir() else [path]
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise SourceUnavailable(place=str(folder), reason=_listing_problem(error)) from error
+
+
+def _listing_problem(error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "the folder does not exist; correct the source's `path`, which is relative to the project"
+    if isinstance(error, NotADirectoryError):
+        return "it is a file; the source's `path` is the folder that the images are in"
+    if isinstance(error, PermissionError):
+        return f"permission denied to uid {os.geteuid()}; let it list the folder"
+    return str(error.strerror)

@@ -1,0 +1,170 @@
+"""Servers in memory: for tests, and the shortest complete example of a source.
+
+Unlike real ones it can be written to, grown and made to forget, and its reads can be made short or to fail.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+
+from rehost.blocks import Extent
+from rehost.sources._errors import (
+    ChangesUnknown,
+    FreezeLost,
+    LocatorInvalid,
+    QuiesceImpossible,
+    ReadFailed,
+    ServerNotFound,
+)
+from rehost.sources._protocol import (
+    ChangePosition,
+    Consistency,
+    DiscoveredDisk,
+    DiscoveredServer,
+    Locator,
+    Quiesce,
+)
+
+_GRAIN = 64 * 1024  # bytes; what is told apart as allocated or not
+
+
+class MemoryDisk:
+    """A disk that goes on living: its bytes, and the record of what was written since when."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = bytearray(content)
+        self.epoch = 0  # counts how often the record was lost
+        self.generation = 0  # counts the points in time taken
+        self.changes: list[tuple[int, Extent]] = []  # (generation that the write came after, where)
+
+    @property
+    def position(self) -> ChangePosition:
+        return f"{self.epoch}:{self.generation}"
+
+
+class MemorySource:
+    """Thread-safe. Disk n of a server has the key `disk<n>`; disk 0 is the root disk."""
+
+    def __init__(self, servers: Mapping[str, Sequence[bytes]], *, max_read: int | None = None) -> None:
+        """`servers`: name -> the bytes of each disk. `max_read`: no read returns more bytes than that."""
+        self._servers = {name: [MemoryDisk(content) for content in disks] for name, disks in servers.items()}
+        self._frozen: dict[str, FrozenMemory] = {}
+        self._lock = threading.Lock()
+        self.max_read = max_read
+        self.failing_reads = 0  # so many of the next reads fail
+
+    def write(self, server: str, disk: int, offset: int, data: bytes) -> None:
+        with self._lock:
+            target = self._servers[server][disk]
+            target.content[offset : offset + len(data)] = data
+            target.changes.append((target.generation, Extent(offset, len(data))))
+
+    def resize(self, server: str, disk: int, size: int) -> None:
+        """Grow with zeros, or cut off. The record of changes does not outlast it."""
+        with self._lock:
+            target = self._servers[server][disk]
+            del target.content[size:]
+            target.content.extend(bytes(size - len(target.content)))
+            target.epoch += 1
+
+    def forget_changes(self, server: str, disk: int) -> None:
+        with self._lock:
+            self._servers[server][disk].epoch += 1
+
+    def discover(self) -> Iterator[DiscoveredServer]:
+        for name, disks in sorted(self._servers.items()):
+            found = [
+                DiscoveredDisk(f"disk{n}", len(disk.content), "raw", sum(e.length for e in _allocated(disk.content)))
+                for n, disk in enumerate(disks)
+            ]
+            yield DiscoveredServer(name, {"name": name}, found)
+
+    def freeze(self, server: Locator, *, quiesce: Quiesce, run: str) -> FrozenMemory:
+        if set(server) != {"name"}:
+            raise LocatorInvalid(locator=dict(server), reason="give its `name` and nothing else")
+        if quiesce is Quiesce.REQUIRE:
+            raise QuiesceImpossible(detail="a server in memory has no guest")
+        name = server["name"]
+        if name not in self._servers:
+            raise ServerNotFound(name=name, place="memory", hint=f"its servers are: {', '.join(self._servers)}")
+        token = f"{run}/{name}"
+        with self._lock:
+            if token not in self._frozen:
+                disks = [FrozenMemoryDisk(self, n, disk) for n, disk in enumerate(self._servers[name])]
+                self._frozen[token] = FrozenMemory(self, token, disks)
+            return self._frozen[token]
+
+    def reopen(self, token: str) -> FrozenMemory:
+        with self._lock:
+            if token not in self._frozen:
+                raise FreezeLost(detail=f"{token} was released")
+            return self._frozen[token]
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def forget(self, token: str) -> None:
+        with self._lock:
+            self._frozen.pop(token, None)
+
+    def next_read_fails(self) -> bool:
+        with self._lock:
+            fails = self.failing_reads > 0
+            self.failing_reads -= fails
+            return fails
+
+
+class FrozenMemoryDisk:
+    def __init__(self, source: MemorySource, number: int, disk: MemoryDisk) -> None:
+        disk.generation += 1
+        self._source = source
+        self._content = bytes(disk.content)
+        self._changes = tuple(disk.changes)
+        self.key = f"disk{number}"
+        self.size = len(self._content)
+        self.position: ChangePosition = disk.position
+
+    def extents(self, since: ChangePosition | None) -> Iterator[Extent]:
+        if since is None:
+            return _allocated(self._content)
+        epoch, _, generation = since.partition(":")
+        if epoch != self.position.partition(":")[0]:
+            raise ChangesUnknown(disk=self.key, reason="the record of its changes was lost")
+        changed = (extent for after, extent in self._changes if after >= int(generation))
+        return iter(sorted(changed, key=lambda extent: extent.offset))
+
+    def read_into(self, offset: int, buffer: memoryview) -> int:
+        if self._source.next_read_fails():
+            raise ReadFailed(disk=self.key, offset=offset, detail="as the test asked for")
+        length = min(len(buffer), self._source.max_read or len(buffer))
+        data = self._content[offset : offset + length]
+        buffer[: len(data)] = data
+        return len(data)
+
+
+class FrozenMemory:
+    def __init__(self, source: MemorySource, token: str, disks: Sequence[FrozenMemoryDisk]) -> None:
+        self._source = source
+        self.token = token
+        self.disks = disks
+        self.consistency = Consistency.CRASH
+
+    def check(self) -> None:
+        """A copy cannot change."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def release(self) -> None:
+        self._source.forget(self.token)
+
+
+def _allocated(content: bytes | bytearray) -> Iterator[Extent]:
+    """The stretches of grains that are not all zeros."""
+    grains = range(0, len(content), _GRAIN)
+    for zero, stretch in itertools.groupby(grains, lambda at: not content[at : at + _GRAIN].strip(b"\0")):
+        if not zero:
+            starts = list(stretch)
+            yield Extent(starts[0], min(len(content), starts[-1] + _GRAIN) - starts[0])
