@@ -19,6 +19,9 @@ from tools._errors import SetupError
 from tools._paths import DEMO_ENVIRONMENT, PULUMI_HOME, ROOT, VENV
 from tools._progress import Progress
 
+#: What this project decides; the other variables are defaults.
+_OURS = ("PATH", "VIRTUAL_ENV")
+
 
 def environment(base: Mapping[str, str] | None = None, *, demo: bool = True) -> dict[str, str]:
     """The variables of `base` (those of this process) and what Pulumi needs; with `demo`, the kept sandbox's too.
@@ -26,16 +29,35 @@ def environment(base: Mapping[str, str] | None = None, *, demo: bool = True) -> 
     The virtual environment and the engine come first on PATH. Raises `SetupError` where there is no engine.
     """
     variables = dict(os.environ if base is None else base)
-    directories = [str(VENV / "bin"), str(engine.ensure(Progress()).directory)]
-    rest = [each for each in variables.get("PATH", os.defpath).split(os.pathsep) if each not in directories]
-    variables["PATH"] = os.pathsep.join([*directories, *rest])
-    variables["VIRTUAL_ENV"] = str(VENV)
     variables.pop("PYTHONHOME", None)
-    for name, value in _defaults(variables).items():
-        variables.setdefault(name, value)
+    for name, value in project_environment(path=variables.get("PATH", os.defpath)).items():
+        if name in _OURS:
+            variables[name] = value
+        elif name != "PULUMI_CONFIG_PASSPHRASE" or "PULUMI_CONFIG_PASSPHRASE_FILE" not in variables:
+            variables.setdefault(name, value)
     if demo and DEMO_ENVIRONMENT.is_file():
         variables.update(read_settings(DEMO_ENVIRONMENT))
     return variables
+
+
+def project_environment(root: Path = ROOT, *, path: str | None = None) -> dict[str, str]:
+    """Only what Pulumi needs for this project, to be laid over another environment whose PATH is `path`.
+
+    The state stands in `.pulumi` below `root`, outside `.cache`, which may be removed at any time.
+    """
+    state = root / ".pulumi"
+    state.mkdir(exist_ok=True)
+    directories = [str(VENV / "bin"), str(engine.ensure(Progress()).directory)]
+    given = (os.environ.get("PATH", os.defpath) if path is None else path).split(os.pathsep)
+    return {
+        "PATH": os.pathsep.join([*directories, *(each for each in given if each not in directories)]),
+        "VIRTUAL_ENV": str(VENV),
+        "PULUMI_HOME": str(PULUMI_HOME),
+        "PULUMI_BACKEND_URL": f"file://{state}",
+        "PULUMI_SKIP_UPDATE_CHECK": "1",
+        # For the demo, whose stack holds no secret worth one.
+        "PULUMI_CONFIG_PASSPHRASE": "",
+    }
 
 
 def read_settings(file: Path) -> dict[str, str]:
@@ -43,19 +65,6 @@ def read_settings(file: Path) -> dict[str, str]:
     lines = (line.strip() for line in file.read_text().splitlines())
     pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
     return {name.strip().removeprefix("export "): value.strip() for name, separator, value in pairs if separator}
-
-
-def _defaults(variables: Mapping[str, str]) -> dict[str, str]:
-    defaults = {
-        "PULUMI_HOME": str(PULUMI_HOME),
-        # The state stands in .pulumi/ at the root: it outlives .cache.
-        "PULUMI_BACKEND_URL": f"file://{ROOT}",
-        "PULUMI_SKIP_UPDATE_CHECK": "1",
-    }
-    if "PULUMI_CONFIG_PASSPHRASE_FILE" not in variables:
-        # For the demo, whose stack holds no secret worth one.
-        defaults["PULUMI_CONFIG_PASSPHRASE"] = ""
-    return defaults
 
 
 def main(arguments: list[str]) -> int:

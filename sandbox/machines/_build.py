@@ -64,7 +64,7 @@ def build(folder: Path, *, cache: Path, on_progress: Callable[[str], None] = lam
     boot: BootFiles | None = None
     reason = None
     try:
-        boot = gather(Packages(cache, on_progress))
+        boot = gather(Packages(cache / "debian-packages", on_progress))
     except MachineError as error:
         reason = str(error)
     on_progress("making web-01: one disk of 512 MiB")

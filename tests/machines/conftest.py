@@ -12,7 +12,7 @@ from sandbox.machines import Machines, build
 def packages_cache() -> Path:
     """Shared between test runs, and with the demo: the packages are 30 MB. Concurrent use is what its lock is for."""
     root = Path(__file__).resolve().parents[2]
-    return Path(os.environ.get("REHOST_MACHINES_CACHE", root / ".cache" / "machines"))
+    return Path(os.environ.get("REHOST_MACHINES_CACHE", root / ".cache"))
 
 
 @pytest.fixture(scope="session")
