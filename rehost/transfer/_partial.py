@@ -58,8 +58,7 @@ class PartialManifest(DigestFile):
     def flush(self, watermark: int) -> None:
         """Bring every record so far to stable storage and then raise the watermark to `watermark`."""
         os.fdatasync(self._fd)
-        record, at = progress_record(watermark, self._boot)
-        os.pwrite(self._fd, record, at)
+        os.pwrite(self._fd, *progress_record(watermark, self._boot))
         self._watermark = watermark
 
     def finish(self) -> Manifest:
@@ -153,6 +152,8 @@ def _resumable(fd: int, fresh: Header) -> tuple[Header, BlockSet] | None:
     if header.boot != fresh.boot:
         written.discard_from(header.watermark)
         os.pwrite(fd, bytes(written.bits), header.bitmap_at)
+        os.fdatasync(fd)  # before this boot vouches for the bitmap
+        os.pwrite(fd, *progress_record(header.watermark, fresh.boot))
     return header, written
 
 

@@ -70,7 +70,8 @@ def verify_snapshot(
             raise BlockReadFailed.at(manifest.snapshot_id, index, error) from error
         check.block(index, data)
 
-    with Workers(blocks, compare, count=workers, name="verify") as running:
+    running = Workers(blocks, compare, count=workers, name="verify")
+    with running:
         if not running.wait_all(stop):
             raise CopyStopped(disk=manifest.snapshot_id, watermark=0)
     return check.result()
@@ -97,7 +98,8 @@ def verify_against_source(
         check.block(index, buffer)
 
     clipped = (index for index in blocks_of(allocated) if index < block_count(disk.size))
-    with Workers(clipped, compare, count=workers, name=f"verify-{disk.key}") as running:
+    running = Workers(clipped, compare, count=workers, name=f"verify-{disk.key}")
+    with running:
         if not running.wait_all(stop):
             raise CopyStopped(disk=disk.key, watermark=0)
     return check.result()

@@ -38,6 +38,7 @@ class Workers(Generic[Item]):
         self._threads = [threading.Thread(target=self._run, name=f"{name}-{n}", daemon=True) for n in range(count)]
 
     def __enter__(self) -> Self:
+        # Tasks begin here, before `as` has bound a name: one that uses its Workers needs it bound earlier.
         for thread in self._threads:
             thread.start()
         return self

@@ -1,0 +1,38 @@
+"""What the package promises: its names, and errors that survive pickle."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+import rehost.transfer as transfer
+from rehost.transfer import BlockFailed, CopyStopped, ManifestBusy, ManifestInvalid, TransferError
+
+PUBLIC = """
+NEVER_WRITTEN ZERO_BLOCK ZERO_DIGEST BlockFailed BlockReadFailed BlockReader BlockRecordFailed BlockSendFailed BlockSet
+BlockSink CopyPlan CopyResult CopyStopped Difference Manifest ManifestBusy ManifestInvalid Mismatch PartialManifest
+Progress ReadableDisk StopSignal TransferError VerifyResult copy_disk disk_sha256 open_partial plan_copy read_blocks
+verify_against_source verify_snapshot
+"""
+
+
+def test_the_public_names() -> None:
+    assert transfer.__all__ == PUBLIC.split()
+    assert all(hasattr(transfer, name) for name in transfer.__all__)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ManifestInvalid(path="a.manifest", reason="it is damaged"),
+        ManifestBusy(path="a.manifest"),
+        CopyStopped(disk="sda", watermark=3),
+        *(kind.at("sda", 3, OSError("no")) for kind in (BlockFailed, *BlockFailed.__subclasses__())),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_survive_pickle(error: TransferError) -> None:
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert (str(again), again.attributes) == (str(error), error.attributes)
