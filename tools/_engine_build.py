@@ -25,6 +25,9 @@ LANGUAGE_HOST_VERSION = "3.79.0"
 #: The `go` directive of github.com/pulumi/pulumi/pkg/v3 at VERSION.
 OLDEST_GO = (1, 25, 11)
 
+# Where go.dev's archive is unpacked to; not always on PATH.
+_USUAL_GO = ("/usr/local/go/bin/go",)
+
 _PULUMI = "github.com/pulumi/pulumi"
 
 # pkg's own replace directive, which does not carry over to a module that requires it.
@@ -75,8 +78,11 @@ def build(target: Path, progress: Progress) -> None:
 
 def without_direct(proxy: str) -> str:
     """GOPROXY without `direct`: a module that the proxy refuses must fail at once, not try to reach its origin."""
-    kept = [entry for entry in re.split(r"([,|])", proxy) if entry.strip() != "direct"]
-    return "".join(kept).strip(",|") or proxy
+    # Each entry with the separator after it: a comma falls through on "not found" alone, a bar on any error.
+    kept = [
+        entry + separator for entry, separator in re.findall(r"([^,|]+)([,|]?)", proxy) if entry.strip() != "direct"
+    ]
+    return "".join(kept).rstrip(",|") or proxy
 
 
 def go_version(text: str) -> tuple[int, int, int] | None:
@@ -92,7 +98,7 @@ def _go() -> tuple[str, Mapping[str, str]]:
         f"Install Go {needed} or newer from https://go.dev/dl/ (Debian's golang-go is too old), or Pulumi itself:",
         "https://www.pulumi.com/docs/install/",
     )
-    candidates = [shutil.which("go"), "/usr/local/go/bin/go", *map(str, sorted(Path.home().glob("sdk/go*/bin/go")))]
+    candidates = [shutil.which("go"), *_USUAL_GO, *map(str, sorted(Path.home().glob("sdk/go*/bin/go")))]
     seen: list[str] = []
     for go in dict.fromkeys(each for each in candidates if each):
         text = ask(go, "version", env={**os.environ, "GOTOOLCHAIN": "local"})

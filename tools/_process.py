@@ -56,10 +56,13 @@ def watch(
             kept.append(line)
             on_line(line)
         code = process.wait()
-    except BaseException:
-        process.terminate()
+    finally:
+        process.terminate()  # does nothing to one that has ended
         process.wait()
-        raise
+        # A grandchild may hold the pipe open for longer; it is not waited for.
+        reader.join(timeout=1)
+        if process.stdout and not reader.is_alive():
+            process.stdout.close()
     if code != 0:
         raise SetupError(what=f"{Path(command[0]).name} ended with exit code {code}:", todo=[*kept, *todo])
 
