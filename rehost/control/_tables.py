@@ -1,0 +1,166 @@
+"""The tables. A change here needs a migration; a test compares the two."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+
+class Utc(sa.TypeDecorator[datetime]):
+    """A moment in UTC. SQLite has no time zones: what comes out of it is told that it is UTC."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            message = f"{value!r} has no time zone"
+            raise ValueError(message)
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> datetime | None:
+        if value is None:
+            return None
+        moment: datetime = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return moment
+
+
+jobs = sa.Table(
+    "jobs",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("stack", sa.String(255), nullable=False),
+    sa.Column("server", sa.String(255), nullable=False),
+    sa.Column("source_name", sa.String(255), nullable=False),
+    sa.Column("spec", sa.JSON, nullable=False),
+    sa.Column("state", sa.String(32), nullable=False),
+    sa.Column("next_run_at", Utc),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("latest_image_id", sa.String(64)),
+    sa.Column("created_at", Utc, nullable=False),
+    # One live job a server of a stack, whoever declares it and however often at once.
+    sa.Index(
+        "one_live_job",
+        "stack",
+        "server",
+        unique=True,
+        sqlite_where=sa.text("state <> 'DELETED'"),
+        postgresql_where=sa.text("state <> 'DELETED'"),
+    ),
+    sa.Index("ix_jobs_due", "next_run_at"),
+)
+
+runs = sa.Table(
+    "runs",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("job_id", sa.String(64), sa.ForeignKey("jobs.id"), nullable=False),
+    sa.Column("token", sa.String(255), nullable=False),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("state", sa.String(32), nullable=False),
+    sa.Column("stage", sa.String(255)),
+    sa.Column("message", sa.Text),
+    sa.Column("scheduled_at", Utc, nullable=False),
+    sa.Column("started_at", Utc),
+    sa.Column("completed_at", Utc),
+    sa.Column("connector_id", sa.String(64)),
+    sa.Column("lease_until", Utc),
+    sa.Column("freeze_token", sa.Text),
+    sa.Column("consistency", sa.String(32)),
+    sa.Column("image_id", sa.String(64)),
+    sa.Column("cancel_requested", sa.Boolean, nullable=False),
+    sa.UniqueConstraint("job_id", "token"),
+    # Never two open runs of a job: the database itself refuses, whatever races there are.
+    sa.Index(
+        "one_open_run",
+        "job_id",
+        unique=True,
+        sqlite_where=sa.text("state IN ('PENDING', 'ACTIVE')"),
+        postgresql_where=sa.text("state IN ('PENDING', 'ACTIVE')"),
+    ),
+    sa.Index("ix_runs_history", "job_id", "id"),
+    sa.Index("ix_runs_open", "state", "scheduled_at"),
+)
+
+disks = sa.Table(
+    "run_disks",
+    metadata,
+    sa.Column("run_id", sa.String(64), sa.ForeignKey("runs.id"), primary_key=True),
+    sa.Column("index", sa.Integer, primary_key=True),
+    sa.Column("key", sa.String(255), nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("snapshot_id", sa.String(64), nullable=False),
+    sa.Column("parent_snapshot_id", sa.String(64)),
+    sa.Column("position", sa.Text, nullable=False),
+    *(
+        sa.Column(name, sa.BigInteger, nullable=False)
+        for name in (
+            "allocated_bytes",
+            "read_bytes",
+            "sent_bytes",
+            "sent_blocks",
+            "unchanged_blocks",
+            "zero_blocks",
+            "blocks_done",
+            "blocks_total",
+        )
+    ),
+    sa.Column("completed_at", Utc),
+    sa.Column("verified_at", Utc),
+)
+
+images = sa.Table(
+    "images",
+    metadata,
+    sa.Column("image_id", sa.String(64), primary_key=True),
+    sa.Column("job_id", sa.String(64), sa.ForeignKey("jobs.id"), nullable=False),
+    sa.Column("run_id", sa.String(64), sa.ForeignKey("runs.id"), nullable=False, unique=True),
+    sa.Column("snapshot_ids", sa.JSON, nullable=False),
+    sa.Column("created_at", Utc, nullable=False),
+    sa.Column("deleted_at", Utc),
+    sa.Index("ix_images_job", "job_id", "created_at"),
+)
+
+pins = sa.Table(
+    "pins",
+    metadata,
+    sa.Column("image_id", sa.String(64), sa.ForeignKey("images.image_id"), primary_key=True),
+    sa.Column("holder", sa.String(255), primary_key=True),
+)
+
+connectors = sa.Table(
+    "connectors",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("version", sa.String(64), nullable=False),
+    sa.Column("host", sa.String(255), nullable=False),
+    sa.Column("pid", sa.Integer, nullable=False),
+    sa.Column("sources", sa.JSON),
+    sa.Column("log_path", sa.Text, nullable=False),
+    sa.Column("heartbeat_at", Utc, nullable=False),
+)
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("at", Utc, nullable=False),
+    sa.Column("kind", sa.String(64), nullable=False),
+    sa.Column("job_id", sa.String(64)),
+    sa.Column("run_id", sa.String(64)),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Index("ix_events_job", "job_id", "id"),
+)
