@@ -55,4 +55,4 @@ def main(disk_path: Path, manifest_path: Path, log_path: Path, workers: int, aft
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:4]), *map(int, sys.argv[4:6]))  # type: ignore[call-arg]
+    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]))

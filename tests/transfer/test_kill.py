@@ -11,6 +11,8 @@ from rehost.transfer import copy_disk, open_partial, plan_copy
 
 from .fakes import FakeSnapshot, PatternDisk
 
+ROOT = Path(__file__).parents[2]
+
 WORKERS = 4
 AFTER = 21
 BLOCKS = 40
@@ -22,8 +24,8 @@ def test_a_killed_copy_resumes_where_it_was(tmp_path: Path) -> None:
     image.write_bytes(b"".join(disk.block(index) for index in range(BLOCKS))[: disk.size])
 
     script = Path(__file__).with_name("copy_and_hang.py")
-    command = [sys.executable, script, image, tmp_path / "m", log, str(WORKERS), str(AFTER)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2], env=path_env()) as process:
+    command = [sys.executable, *map(str, (script, image, tmp_path / "m", log, WORKERS, AFTER))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env={"PYTHONPATH": str(ROOT)}) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"all workers hang\n"
         process.kill()
@@ -45,7 +47,3 @@ def test_a_killed_copy_resumes_where_it_was(tmp_path: Path) -> None:
         sink.blocks[index] = disk.block(index)  # what the killed process had sent
     sink.complete(result.written_blocks, result.checksum)
     assert sink.holds(disk)
-
-
-def path_env() -> dict[str, str]:
-    return {"PYTHONPATH": str(Path(__file__).parents[2])}

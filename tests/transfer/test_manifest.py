@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from rehost.blocks import BLOCK_SIZE
 from rehost.transfer import NEVER_WRITTEN, ZERO_DIGEST, Manifest, ManifestBusy, ManifestInvalid, open_partial
-from rehost.transfer import _files as files
 
 TIB = 1 << 40
 
@@ -82,7 +81,7 @@ def test_linear_checksum(tmp_path: Path, indices: set[int], start: int, length: 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("manifest") / "m"
-    written(path, [0, 1, 2500], size=3000 * BLOCK_SIZE).close()
+    written(path, [0, 1], size=3000 * BLOCK_SIZE).close()
     return path
 
 
@@ -114,6 +113,14 @@ def test_one_with_something_behind_it_is_found(whole: Path, tmp_path: Path) -> N
         file.write(b"x")
     with pytest.raises(ManifestInvalid, match="damaged"):
         Manifest.open(copy, snapshot_id="snap-1")
+
+
+def test_digests_at_another_place_are_found(whole: Path, tmp_path: Path) -> None:
+    content = bytearray(whole.read_bytes())
+    content[4096:8192], content[4096 + 65536 : 8192 + 65536] = content[4096 + 65536 : 8192 + 65536], content[4096:8192]
+    (tmp_path / "m").write_bytes(content)
+    with pytest.raises(ManifestInvalid, match="damaged"):
+        Manifest.open(tmp_path / "m", snapshot_id="snap-1")
 
 
 def test_one_of_something_else_is_refused(whole: Path, tmp_path: Path) -> None:
@@ -194,7 +201,7 @@ def test_ranges_are_copied_where_the_kernel_cannot(tmp_path: Path, monkeypatch: 
     def refuse(*_: object) -> int:
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(files.os, "copy_file_range", refuse)
+    monkeypatch.setattr(os, "copy_file_range", refuse)
     with (
         written(tmp_path / "a", [0, 2999], size=3000 * BLOCK_SIZE) as parent,
         written(tmp_path / "b", [7], size=3000 * BLOCK_SIZE, snapshot="snap-2", parent=parent) as child,
@@ -209,6 +216,6 @@ def test_holes_are_not_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     def refuse(*_: object) -> int:
         raise OSError(22, "Invalid argument")
 
-    monkeypatch.setattr(files.os, "lseek", refuse)
+    monkeypatch.setattr(os, "lseek", refuse)
     with Manifest.open(tmp_path / "a", snapshot_id="snap-1") as manifest:
         assert list(manifest.data_blocks()) == [0, 2999]

@@ -45,9 +45,9 @@ def manifest(tmp_path: Path, disk: PatternDisk, snapshot: FakeSnapshot) -> Manif
         return partial.finish()
 
 
-def verified(snapshot: FakeSnapshot, manifest: Manifest, **options: int) -> VerifyResult:
+def verified(snapshot: FakeSnapshot, manifest: Manifest, *, limit: int = 100) -> VerifyResult:
     with manifest:
-        return verify_snapshot(snapshot.listing(), snapshot.read, manifest, **options)
+        return verify_snapshot(snapshot.listing(), snapshot.read, manifest, limit=limit)
 
 
 def test_a_good_snapshot_is_verified(snapshot: FakeSnapshot, manifest: Manifest) -> None:
