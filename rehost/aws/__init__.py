@@ -1,0 +1,65 @@
+"""AWS: the only place that speaks boto3, and the data plane of the EBS direct APIs."""
+
+from rehost.aws._aws import Aws, Owned
+from rehost.aws._ebs import EbsDirect, SnapshotSink, SnapshotView
+from rehost.aws._errors import (
+    AccessDenied,
+    AwsError,
+    ChecksumMismatch,
+    CredentialsMissing,
+    CredentialsRefused,
+    EndpointUnreachable,
+    NotFound,
+    NotOurs,
+    ProfileMissing,
+    QuotaReached,
+    Refused,
+    RegionMissing,
+    ServiceFailed,
+    SnapshotFailed,
+    Throttled,
+    TooSlow,
+)
+from rehost.aws._images import DiskImage, ImageView, ImportProgress
+from rehost.aws._instances import InstanceView, LaunchRequest
+from rehost.aws._preflight import Problem
+from rehost.aws._retry import RetryPolicy
+from rehost.aws._session import AwsSettings, Identity
+from rehost.aws._tags import RUN_TAG, SERVER_TAG, STACK_TAG, TOKEN_TAG
+
+__all__ = [
+    "RUN_TAG",
+    "SERVER_TAG",
+    "STACK_TAG",
+    "TOKEN_TAG",
+    "AccessDenied",
+    "Aws",
+    "AwsError",
+    "AwsSettings",
+    "ChecksumMismatch",
+    "CredentialsMissing",
+    "CredentialsRefused",
+    "DiskImage",
+    "EbsDirect",
+    "EndpointUnreachable",
+    "Identity",
+    "ImageView",
+    "ImportProgress",
+    "InstanceView",
+    "LaunchRequest",
+    "NotFound",
+    "NotOurs",
+    "Owned",
+    "Problem",
+    "ProfileMissing",
+    "QuotaReached",
+    "Refused",
+    "RegionMissing",
+    "RetryPolicy",
+    "ServiceFailed",
+    "SnapshotFailed",
+    "SnapshotSink",
+    "SnapshotView",
+    "Throttled",
+    "TooSlow",
+]

@@ -1,0 +1,81 @@
+"""Everything of AWS that a stack needs, behind one object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from rehost.aws._ebs import EbsDirect
+from rehost.aws._errors import translated
+from rehost.aws._images import Images
+from rehost.aws._instances import Instances
+from rehost.aws._preflight import Preflight
+from rehost.aws._retry import RetryPolicy
+from rehost.aws._session import AwsSettings, Identity, Session
+from rehost.aws._tags import STACK_TAG, from_list
+
+
+@dataclass(frozen=True)
+class Owned:
+    """Something in EC2 that carries our tags."""
+
+    kind: str  # instance, image, snapshot, volume
+    id: str
+    tags: Mapping[str, str]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id} ({', '.join(f'{key}={value}' for key, value in sorted(self.tags.items()))})"
+
+
+class Aws:
+    """Parts are made when first used. Thread-safe."""
+
+    def __init__(self, settings: AwsSettings, retry: RetryPolicy | None = None) -> None:
+        self.session = Session(settings)
+        self._retry = retry
+
+    @property
+    def region(self) -> str:
+        return self.session.region
+
+    def check_access(self) -> Identity:
+        return self.session.check_access()
+
+    @cached_property
+    def ebs(self) -> EbsDirect:
+        return EbsDirect(self.session, self._retry)
+
+    @cached_property
+    def images(self) -> Images:
+        return Images(self.session)
+
+    @cached_property
+    def instances(self) -> Instances:
+        return Instances(self.session)
+
+    @cached_property
+    def preflight(self) -> Preflight:
+        return Preflight(self.session)
+
+    def list_owned(self, stack: str, tags: Mapping[str, str] | None = None) -> list[Owned]:
+        """All instances that are not terminated, images, snapshots and volumes of the stack; `tags` narrows it."""
+        wanted = {STACK_TAG: stack, **(tags or {})}
+        filters = [{"Name": f"tag:{key}", "Values": [value]} for key, value in wanted.items()]
+        ec2 = self.session.client("ec2")
+        found: list[Owned] = []
+        with translated():
+            for page in ec2.get_paginator("describe_instances").paginate(Filters=filters):
+                for reservation in page["Reservations"]:
+                    for instance in reservation["Instances"]:
+                        if instance["State"]["Name"] != "terminated":
+                            found.append(Owned("instance", instance["InstanceId"], from_list(instance.get("Tags"))))
+            for page in ec2.get_paginator("describe_images").paginate(Owners=["self"], Filters=filters):
+                found += [Owned("image", image["ImageId"], from_list(image.get("Tags"))) for image in page["Images"]]
+            for page in ec2.get_paginator("describe_snapshots").paginate(OwnerIds=["self"], Filters=filters):
+                found += [
+                    Owned("snapshot", each["SnapshotId"], from_list(each.get("Tags"))) for each in page["Snapshots"]
+                ]
+            for page in ec2.get_paginator("describe_volumes").paginate(Filters=filters):
+                found += [Owned("volume", each["VolumeId"], from_list(each.get("Tags"))) for each in page["Volumes"]]
+        return found
