@@ -1,0 +1,127 @@
+"""Instances that run: an AMI's disks, materialised as sparse files, boot in QEMU with their serial console in a file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sandbox._store import BLOCK_SIZE, GIB, Snapshot
+from sandbox.machines import accelerator
+
+CONSOLE_BYTES = 64 * 1024  # GetConsoleOutput answers the last 64 KiB
+MEMORY_MIB = 256
+AT_ONCE = 2  # guests that run at the same time; on two cores more would only slow each other
+OVMF = ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/ovmf/OVMF.fd")
+
+
+@dataclass
+class Guest:
+    folder: Path
+    disks: Sequence[tuple[str, Snapshot]]
+    firmware: str | None
+    process: subprocess.Popen[bytes] | None = None
+    ended: threading.Event = field(default_factory=threading.Event)
+
+
+class Guests:
+    """The machines behind the instances. Starting one returns at once; its disks are made and booted in the background."""
+
+    def __init__(self, folder: Path, *, boot: bool = True) -> None:
+        self.folder = folder
+        self.emulator = shutil.which("qemu-system-x86_64") if boot else None
+        self._guests: dict[str, Guest] = {}
+        self._lock = threading.Lock()
+        self._seats = threading.Semaphore(AT_ONCE)
+        shutil.rmtree(folder, ignore_errors=True)  # what a killed sandbox left: its QEMU processes died with it
+
+    def start(self, instance_id: str, disks: Sequence[tuple[str, Snapshot]], boot_mode: str | None) -> None:
+        if self.emulator is None or not disks:
+            return
+        self.stop(instance_id)
+        firmware = next((path for path in OVMF if Path(path).exists()), None) if boot_mode == "uefi" else None
+        guest = Guest(self.folder / instance_id, disks, firmware)
+        with self._lock:
+            self._guests[instance_id] = guest
+        guest.folder.mkdir(parents=True, exist_ok=True)
+        threading.Thread(target=self._run, args=(guest,), name=f"guest-{instance_id}", daemon=True).start()
+
+    def stop(self, instance_id: str) -> None:
+        """Power off. The disks stay for a start, as EBS volumes do; the console, too."""
+        with self._lock:
+            guest = self._guests.pop(instance_id, None)
+        if guest is None:
+            return
+        guest.ended.set()
+        if guest.process is not None:
+            guest.process.kill()
+            guest.process.wait()
+
+    def end(self, instance_id: str) -> None:
+        """Power off and remove the disks; the console stays readable, as it does in EC2 for a while."""
+        self.stop(instance_id)
+        for disk in (self.folder / instance_id).glob("*.raw"):
+            disk.unlink(missing_ok=True)
+
+    def console(self, instance_id: str) -> bytes:
+        try:
+            with (self.folder / instance_id / "console").open("rb") as file:
+                file.seek(0, os.SEEK_END)
+                file.seek(max(0, file.tell() - CONSOLE_BYTES))
+                return file.read()
+        except FileNotFoundError:
+            return b""
+
+    def close(self) -> None:
+        for instance_id in list(self._guests):
+            self.stop(instance_id)
+
+    def _run(self, guest: Guest) -> None:
+        with self._seats:
+            arguments = [
+                "-nodefaults",
+                "-no-reboot",
+                "-display",
+                "none",
+                "-nic",
+                "none",
+                "-m",
+                str(MEMORY_MIB),
+                "-smp",
+                "1",
+            ]
+            arguments += ["-accel", accelerator(), "-serial", f"file:{guest.folder / 'console'}"]
+            if guest.firmware:
+                arguments += ["-bios", guest.firmware]
+            for number, (serial, snapshot) in enumerate(guest.disks):
+                disk = guest.folder / f"{serial}.raw"
+                if not disk.exists():
+                    materialise(snapshot, disk)
+                arguments += ["-drive", f"if=none,id=disk{number},file={disk},format=raw,cache=unsafe,discard=unmap"]
+                arguments += ["-device", f"nvme,drive=disk{number},serial={serial},bootindex={number}"]
+            with self._lock:
+                if guest.ended.is_set() or self.emulator is None:
+                    return
+                guest.process = subprocess.Popen(
+                    [self.emulator, *arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=(guest.folder / "qemu.log").open("wb"),
+                )
+            guest.process.wait()
+
+
+def materialise(snapshot: Snapshot, target: Path) -> None:
+    """Write a snapshot's content into a sparse file of the volume's size."""
+    scratch = target.with_suffix(".part")
+    with scratch.open("wb") as file:
+        file.truncate(snapshot.meta.volume_gib * GIB)
+        for index in snapshot.indices():
+            owner = snapshot.owner(index)
+            if owner is not None:
+                os.pwrite(file.fileno(), owner.read(index)[0], index * BLOCK_SIZE)
+    scratch.rename(target)

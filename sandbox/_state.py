@@ -1,0 +1,81 @@
+"""What moto knows, kept across restarts: its backends for EC2, KMS and IAM, pickled beside the snapshots.
+
+Snapshots need none of this: the store is their truth. Images, instances, keys and roles live in moto's memory alone, so they are
+written after calls that change something, at most once in a while, and at the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from moto.backends import get_backend
+
+from sandbox._ebs import ACCOUNT
+
+if TYPE_CHECKING:
+    from sandbox._ec2 import Ec2
+
+SERVICES = ("ec2", "kms", "iam", "sns", "ssm")
+PAUSE = 1.0  # seconds between two writes, at least
+
+
+class SavedState:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._timer: threading.Timer | None = None
+
+    def touch(self, ec2: Ec2) -> None:
+        """Something may have changed: write soon."""
+        with self._lock:
+            if self._timer is None:
+                self._timer = threading.Timer(PAUSE, self._late, (ec2,))
+                self._timer.daemon = True
+                self._timer.start()
+
+    def save(self, ec2: Ec2) -> None:
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            content = self._pickled(ec2)
+            if content is not None:
+                scratch = self.path.with_suffix(".part")
+                scratch.write_bytes(content)
+                scratch.replace(self.path)
+
+    def load(self, ec2: Ec2) -> None:
+        """Bring back what an earlier life saved, then show moto every snapshot of the store."""
+        shown: set[str] = set()
+        with contextlib.suppress(FileNotFoundError):
+            saved: dict[str, Any] = pickle.loads(self.path.read_bytes())
+            for service in SERVICES:
+                get_backend(service)[ACCOUNT].update(saved[service])
+            ec2.tasks.update(saved["tasks"])
+            ec2.launches.update(saved["launches"])
+        for backend in get_backend("ec2")[ACCOUNT].values():
+            for snapshot_id in [key for key, value in backend.snapshots.items() if hasattr(value, "stored")]:
+                del backend.snapshots[snapshot_id]
+        for snapshot in ec2.store.snapshots.values():
+            if not snapshot.meta.deleted and snapshot.meta.snapshot_id not in shown:
+                ec2.show(snapshot)
+
+    def _late(self, ec2: Ec2) -> None:
+        with self._lock:
+            self._timer = None
+        self.save(ec2)
+
+    def _pickled(self, ec2: Ec2) -> bytes | None:
+        """None while another thread is changing a dictionary: the next call that changes something writes again."""
+        for _ in range(5):
+            try:
+                state: dict[str, Any] = {service: dict(get_backend(service)[ACCOUNT]) for service in SERVICES}
+                return pickle.dumps(state | {"tasks": ec2.tasks, "launches": ec2.launches})
+            except RuntimeError:
+                time.sleep(0.01)
+        return None
