@@ -1,0 +1,111 @@
+"""The estate as typed, frozen data: what the spec says, with names resolved and defaults filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from rehost.spec._findings import Position
+
+
+@dataclass(frozen=True)
+class Source:
+    name: str
+    config: Mapping[str, Any]  # type and what belongs to it; paths relative to the project where they lie in it
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Exactly one of the first three says when."""
+
+    every_seconds: int | None = None
+    continuous: bool = False
+    run_once: bool = False
+    keep_images: int = 3
+
+
+@dataclass(frozen=True)
+class LaunchConfig:
+    name: str
+    instance_type: str
+    subnet: str | None = None
+    security_groups: tuple[str, ...] = ()
+    instance_profile: str | None = None
+    key_name: str | None = None
+    user_data: str | None = None
+    private_ip: str | None = None
+    public_ip: bool | None = None
+    volume_type: str | None = None
+    imdsv2: str = "required"
+    protect: bool = False
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    conversion: str = "import"
+    encrypt: bool = False
+    kms_key: str | None = None
+    license: str = "auto"
+    boot_mode: str = "auto"
+    architecture: str = "x86_64"
+    role: str | None = None
+    run: str | None = None
+
+
+@dataclass(frozen=True)
+class Server:
+    name: str
+    source: Source
+    locator: Mapping[str, Any]
+    schedule: Schedule
+    launch_config: LaunchConfig | None
+    image: ImageOptions
+    quiesce: str
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Group:
+    name: str
+    servers: tuple[str, ...]
+    after: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Application:
+    name: str
+    phase: str
+    groups: tuple[Group, ...]  # in launch order: a group after those it names
+    tags: Mapping[str, str]
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        return tuple(server for group in self.groups for server in group.servers)
+
+
+@dataclass(frozen=True)
+class Window:
+    opens: datetime
+    closes: datetime
+
+
+@dataclass(frozen=True)
+class Wave:
+    name: str
+    applications: tuple[str, ...]
+    window: Window | None
+
+
+@dataclass(frozen=True)
+class Estate:
+    sources: Mapping[str, Source]
+    servers: Mapping[str, Server]
+    applications: Mapping[str, Application]
+    waves: Mapping[str, Wave]
+    positions: Mapping[tuple[str, str], Position]  # of each entry, by collection and name
+
+    def position(self, collection: str, name: str) -> Position:
+        return self.positions[collection, name]
