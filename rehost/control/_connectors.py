@@ -50,7 +50,7 @@ class Connectors:
             connection.execute(sa.delete(connectors).where(connectors.c.id == connector_id))
 
     def live(self, *, source: str | None = None) -> list[Connector]:
-        """Those with a fresh heartbeat; of this machine only those whose process exists; with `source`, who serves it."""
+        """Those with a fresh heartbeat; of this machine only those whose process exists; by `source`, who serves it."""
         since = self._db.now() - timedelta(seconds=SILENCE)
         with self._db.read() as connection:
             rows = connection.execute(sa.select(connectors).where(connectors.c.heartbeat_at > since)).all()

@@ -57,7 +57,7 @@ class Database:
         self.engine.dispose()
 
     def migrate(self) -> None:
-        """Bring the tables to this program's version; a newer database is refused. Several processes may try at once."""
+        """Bring the tables to this program's version; a newer one is refused. Several processes may try at once."""
         with self.write() as connection:
             if not self._sqlite:  # a SQLite transaction has the file to itself already
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})

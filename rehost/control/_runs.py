@@ -233,13 +233,17 @@ class Runs:
             )
             note(connection, now, "run-failed", message, job_id=landed.job_id, run_id=run_id)
 
-    def get(self, run_id: str) -> Run:
-        """Raises `Unknown`."""
+    def find(self, run_id: str) -> Run | None:
         with self._db.read() as connection:
             row = connection.execute(sa.select(runs).where(runs.c.id == run_id)).one_or_none()
-        if row is None:
+        return run_of(row) if row else None
+
+    def get(self, run_id: str) -> Run:
+        """Raises `Unknown`."""
+        run = self.find(run_id)
+        if run is None:
             raise Unknown(kind="run", id=run_id)
-        return run_of(row)
+        return run
 
     def last_completed(self, job_id: str) -> Run | None:
         query = (

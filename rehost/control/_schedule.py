@@ -22,10 +22,11 @@ def next_run(schedule: Mapping[str, Any], planned: datetime, now: datetime) -> d
     step = timedelta(seconds=int(schedule["every_seconds"]))
     if planned > now:
         return planned
-    steps: int = (now - planned) // step + 1
-    return planned + steps * step
+    steps = int((now - planned) / step) + 1
+    ahead: datetime = planned + steps * step
+    return ahead
 
 
 def retry_at(failures: int, now: datetime) -> datetime:
     """When to try again after so many failures in a row: doubling from a minute, at most an hour."""
-    return now + min(LONGEST_RETRY, FIRST_RETRY * 2 ** min(max(failures - 1, 0), 10))
+    return now + min(LONGEST_RETRY, FIRST_RETRY * (1 << min(max(failures - 1, 0), 10)))

@@ -69,6 +69,10 @@ class ImagesSource:
             if disks or facts:
                 yield DiscoveredServer(name=entry.name, locator=locator, disks=disks, facts=facts)
 
+    def inspect(self, server: Locator) -> DiscoveredServer:
+        disks = self._locate(server)
+        return DiscoveredServer(disks[0].path.stem, server, [self._describe(disk) for disk in disks])
+
     def _describe(self, disk: Disk) -> DiscoveredDisk:
         fd = open_disk(disk.path)
         try:

@@ -81,6 +81,12 @@ class MemorySource:
             ]
             yield DiscoveredServer(name, {"name": name}, found)
 
+    def inspect(self, server: Locator) -> DiscoveredServer:
+        for found in self.discover():
+            if found.locator == server:
+                return found
+        raise ServerNotFound(name=server.get("name"), place="memory", hint=", ".join(sorted(self._servers)))
+
     def freeze(self, server: Locator, *, quiesce: Quiesce, run: str) -> FrozenMemory:
         if set(server) != {"name"}:
             raise LocatorInvalid(locator=dict(server), reason="give its `name` and nothing else")

@@ -109,6 +109,12 @@ class Source(Protocol):
     def discover(self) -> Iterator[DiscoveredServer]:
         """Every server of the source. Raises `SourceError`."""
 
+    def inspect(self, server: Locator) -> DiscoveredServer:
+        """One server, checked as far as it can be without touching it: what a freeze would refuse is refused here.
+
+        Cheap; called when a spec is previewed. Raises `SourceError`.
+        """
+
     def freeze(self, server: Locator, *, quiesce: Quiesce, run: str) -> FrozenServer:
         """Take a point in time of all disks of `server`.
 

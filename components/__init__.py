@@ -1,0 +1,20 @@
+"""ComponentResources: what an estate is made of. `docs/components.md` says how to use them in a program of your own."""
+
+from components.application import Application, ApplicationArgs, GroupArgs
+from components.estate import Estate, EstateArgs
+from components.resources import Instance, MachineImage, Readiness, ReplicationJob
+from components.server import Server, ServerArgs
+
+__all__ = [
+    "Application",
+    "ApplicationArgs",
+    "Estate",
+    "EstateArgs",
+    "GroupArgs",
+    "Instance",
+    "MachineImage",
+    "Readiness",
+    "ReplicationJob",
+    "Server",
+    "ServerArgs",
+]

@@ -1,0 +1,123 @@
+"""Estate: everything that the spec declares, as components and resources."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+
+from components.application import Application, ApplicationArgs, GroupArgs
+from components.server import Server, ServerArgs
+from rehost import spec
+
+
+@dataclass(frozen=True)
+class EstateArgs:
+    """`wait`: `image` makes an update wait for each application's first images, `accepted` only for the jobs."""
+
+    estate: spec.Estate
+    stack: str
+    wait: str = "image"
+
+
+class Estate(pulumi.ComponentResource):
+    """`rehost:index:Estate`: an Application for each in the spec, a Server for each that is in none."""
+
+    applications: dict[str, Application]
+    servers: dict[str, Server]
+
+    def __init__(self, name: str, args: EstateArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("rehost:index:Estate", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        estate = args.estate
+        homes = {server: app for app in estate.applications.values() for server in app.servers}
+        each_args = {name: server_args(server, homes.get(name), args.stack) for name, server in estate.servers.items()}
+        self.applications = {
+            app.name: Application(
+                app.name,
+                ApplicationArgs(
+                    stack=args.stack,
+                    phase=app.phase,
+                    servers={server: each_args[server] for server in app.servers},
+                    groups={group.name: GroupArgs(group.servers, group.after) for group in app.groups},
+                    wait=args.wait,
+                ),
+                child,
+            )
+            for app in estate.applications.values()
+        }
+        self.servers = {
+            server: Server(server, each_args[server], child) for server in estate.servers if server not in homes
+        }
+        self.register_outputs({})
+
+    def instances(self) -> pulumi.Output[dict[str, Any]]:
+        """By server: `instanceId`, `privateAddress`, `publicAddress`, for a program that goes on with them."""
+        return pulumi.Output.all(
+            **{
+                server: pulumi.Output.all(
+                    instanceId=instance.instanceId,
+                    privateAddress=instance.privateAddress,
+                    publicAddress=instance.publicAddress,
+                )
+                for application in self.applications.values()
+                for server, instance in application.instances.items()
+            }
+        )
+
+
+def server_args(server: spec.Server, application: spec.Application | None, stack: str) -> ServerArgs:
+    """The inputs of a server's resources, named as they show in a preview."""
+    image, config = server.image, server.launch_config
+    tags = {**(application.tags if application else {}), **server.tags}
+    job = {
+        "stack": stack,
+        "server": server.name,
+        "application": application.name if application else None,
+        "sourceName": server.source.name,
+        "source": dict(server.source.config),
+        "locator": dict(server.locator),
+        "schedule": {
+            "every_seconds": server.schedule.every_seconds,
+            "continuous": server.schedule.continuous or None,
+            "run_once": server.schedule.run_once or None,
+            "keep_images": server.schedule.keep_images,
+        },
+        "image": {
+            "conversion": image.conversion,
+            "encrypt": image.encrypt,
+            "kmsKey": image.kms_key,
+            "license": image.license,
+            "bootMode": image.boot_mode,
+            "architecture": image.architecture,
+            "role": image.role,
+        },
+        "quiesce": server.quiesce,
+        "tags": tags,
+    }
+    launch: dict[str, Any] = {}
+    if config is not None:
+        launch = {
+            "instanceType": config.instance_type,
+            "subnet": config.subnet,
+            "securityGroups": list(config.security_groups),
+            "instanceProfile": config.instance_profile,
+            "keyName": config.key_name,
+            "userData": config.user_data,
+            "privateIp": config.private_ip,
+            "publicIp": config.public_ip,
+            "volumeType": config.volume_type,
+            "imdsv2": config.imdsv2,
+            "tags": {**tags, **config.tags},
+        }
+    return ServerArgs(_without_nothing(job), _without_nothing(launch), image.run, config.protect if config else False)
+
+
+def _without_nothing(values: dict[str, Any]) -> dict[str, Any]:
+    """Pulumi drops nulls on the way to the state; dropping them here keeps both sides of a diff alike."""
+    return {
+        key: _without_nothing(value) if isinstance(value, dict) else value
+        for key, value in values.items()
+        if value is not None
+    }

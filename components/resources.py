@@ -1,0 +1,49 @@
+"""The four resources as Pulumi knows them: type names, outputs, and which provider serves each.
+
+The type names (`pulumi-python:dynamic/rehost:ReplicationJob` ...) stand in every user's state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+from pulumi.dynamic import Resource
+
+from providers import InstanceProvider, MachineImageProvider, ReadinessProvider, ReplicationJobProvider
+
+Inputs = Mapping[str, Any]
+
+
+class ReplicationJob(Resource, module="rehost", name="ReplicationJob"):
+    def __init__(self, name: str, inputs: Inputs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(ReplicationJobProvider(), name, {**inputs, "jobId": None}, opts)
+
+    jobId: pulumi.Output[str]  # noqa: N815 - the property's name in the state
+
+
+class Readiness(Resource, module="rehost", name="Readiness"):
+    def __init__(self, name: str, inputs: Inputs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(ReadinessProvider(), name, dict(inputs), opts)
+
+
+class MachineImage(Resource, module="rehost", name="MachineImage"):
+    imageId: pulumi.Output[str]  # noqa: N815
+    runId: pulumi.Output[str]  # noqa: N815
+    takenAt: pulumi.Output[str]  # noqa: N815
+
+    def __init__(self, name: str, inputs: Inputs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(
+            MachineImageProvider(), name, {**inputs, "imageId": None, "runId": None, "takenAt": None}, opts
+        )
+
+
+class Instance(Resource, module="rehost", name="Instance"):
+    instanceId: pulumi.Output[str]  # noqa: N815
+    privateAddress: pulumi.Output[str | None]  # noqa: N815
+    publicAddress: pulumi.Output[str | None]  # noqa: N815
+
+    def __init__(self, name: str, inputs: Inputs, opts: pulumi.ResourceOptions | None = None) -> None:
+        outputs = {"instanceId": None, "privateAddress": None, "publicAddress": None}
+        super().__init__(InstanceProvider(), name, {**inputs, **outputs}, opts)

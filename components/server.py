@@ -1,0 +1,55 @@
+"""Server: one machine, from its replication job to its instance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+
+from components.resources import Instance, MachineImage, ReplicationJob
+
+
+@dataclass(frozen=True)
+class ServerArgs:
+    """What the spec says of one server, ready for its resources.
+
+    `job` holds the inputs of its ReplicationJob and `launch` those of its Instance (camelCase, as they show in a preview).
+    """
+
+    job: Mapping[str, Any]
+    launch: Mapping[str, Any] = field(default_factory=dict)
+    pinned_run: str | None = None
+    protect: bool = False
+
+
+class Server(pulumi.ComponentResource):
+    """`rehost:index:Server`: always a ReplicationJob; an image and an instance once its application launches it."""
+
+    job: ReplicationJob
+    image: MachineImage | None
+    instance: Instance | None
+
+    def __init__(self, name: str, args: ServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("rehost:index:Server", name, None, opts)
+        self._name, self._args = name, args
+        self.image = self.instance = None
+        self.job = ReplicationJob(name, args.job, pulumi.ResourceOptions(parent=self))
+        self.register_outputs({"jobId": self.job.jobId})
+
+    def launch(self, after: Sequence[pulumi.Resource]) -> Instance:
+        """Pin an image and run an instance of it, once everything in `after` is there."""
+        args = self._args
+        identity = {"stack": args.job["stack"], "server": args.job["server"]}
+        self.image = MachineImage(
+            self._name,
+            {**identity, "jobId": self.job.jobId, "run": args.pinned_run},
+            pulumi.ResourceOptions(parent=self, depends_on=list(after)),
+        )
+        self.instance = Instance(
+            self._name,
+            {**identity, **args.launch, "imageId": self.image.imageId},
+            pulumi.ResourceOptions(parent=self, depends_on=list(after), protect=args.protect or None),
+        )
+        return self.instance

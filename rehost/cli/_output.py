@@ -1,0 +1,76 @@
+"""How the command speaks: tables in colour on a terminal, plain in a pipe, JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import IntEnum
+from typing import Any, NoReturn
+
+import typer
+from rich.console import Console
+
+#: Results go to standard output, everything said about them to standard error.
+out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class Exit(IntEnum):
+    """Exit codes of every subcommand."""
+
+    OK = 0
+    FAILED = 1  # it was tried, and did not succeed
+    USAGE = 2  # the spec or the command line is wrong; nothing was tried
+    DIFFERS = 3  # a verification found bytes that differ
+
+
+def print_json(data: Mapping[str, Any]) -> None:
+    """One JSON document, to standard output, unstyled."""
+    sys.stdout.write(json.dumps(data, indent=2, default=_jsonable) + "\n")
+
+
+def _jsonable(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return str(value)
+
+
+def fail(message: object, code: Exit = Exit.FAILED) -> NoReturn:
+    err.print(f"[red]error:[/] {_escape(str(message))}")
+    raise typer.Exit(code)
+
+
+def _escape(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+def size(count: int | None) -> str:
+    """Bytes for a person: `1.5 GiB`."""
+    if count is None:
+        return "-"
+    amount, unit = float(count), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if amount < 1024 or unit == "TiB":
+            break
+        amount /= 1024
+    return f"{amount:,.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:,.1f} {unit}"
+
+
+def ago(moment: datetime | None, now: datetime) -> str:
+    """`3 min ago`, `in 4 h`."""
+    if moment is None:
+        return "-"
+    seconds = (now - moment).total_seconds()
+    text = span(abs(seconds))
+    if abs(seconds) < 1:
+        return "now"
+    return f"{text} ago" if seconds > 0 else f"in {text}"
+
+
+def span(seconds: float) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,42 @@
+"""Which project, which control plane: what the subcommands take from options, the environment and the folder they run in."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from rehost.cli._output import Exit, fail
+from rehost.connector import DEFAULT_DATABASE, absolute_database, database_path, is_embedded, state_folder
+from rehost.control import ControlError, ControlPlane
+
+
+@dataclass(frozen=True)
+class Project:
+    root: Path
+    database: str
+
+    @property
+    def state(self) -> Path:
+        return state_folder(self.database, self.root)
+
+    def control(self) -> ControlPlane:
+        """The control plane; where it is a file that does not exist, nothing was ever declared: say so, make nothing."""
+        if is_embedded(self.database) and not database_path(self.database, self.root).exists():
+            fail(
+                f"there is no control plane at {database_path(self.database, self.root)}. Declare servers and run `pulumi up` "
+                "first, or name another one with --database or REHOST_DATABASE",
+                Exit.USAGE,
+            )
+        try:
+            return ControlPlane.open(self.database)
+        except ControlError as error:
+            fail(error)
+
+
+def find_project(database: str | None) -> Project:
+    """The folder with a Pulumi.yaml at or above the present one, and its control plane."""
+    here = Path.cwd()
+    root = next((folder for folder in (here, *here.parents) if (folder / "Pulumi.yaml").is_file()), here)
+    url = database or os.environ.get("REHOST_DATABASE") or DEFAULT_DATABASE
+    return Project(root, absolute_database(url, root))

@@ -1,0 +1,43 @@
+"""The worker near a source: claims due runs and carries each through to an image, as one durable DBOS workflow."""
+
+from rehost.connector._errors import (
+    ConnectorError,
+    ConnectorNotStarted,
+    ImportFailed,
+    NothingToVerify,
+    RunCancelled,
+    RunStillActive,
+)
+from rehost.connector._launcher import ensure_connector, is_served
+from rehost.connector._retention import remove_job, retire_images
+from rehost.connector._settings import (
+    DEFAULT_DATABASE,
+    ConnectorSettings,
+    absolute_database,
+    database_path,
+    is_embedded,
+    state_folder,
+)
+from rehost.connector._verify import VerifiedDisk, VerifiedServer, verify_run
+
+__all__ = [
+    "DEFAULT_DATABASE",
+    "ConnectorError",
+    "ConnectorNotStarted",
+    "ConnectorSettings",
+    "ImportFailed",
+    "NothingToVerify",
+    "RunCancelled",
+    "RunStillActive",
+    "VerifiedDisk",
+    "VerifiedServer",
+    "absolute_database",
+    "database_path",
+    "ensure_connector",
+    "is_embedded",
+    "is_served",
+    "remove_job",
+    "retire_images",
+    "state_folder",
+    "verify_run",
+]

@@ -1,0 +1,184 @@
+"""The connector's process: registers, claims due runs, keeps their leases, takes over from the dead, and ends when idle.
+
+A thread per duty: the main thread looks for work, DBOS's threads carry runs out, and one thread gives signs of life. When a
+lease is lost all the same (this machine slept), the process ends at once: two hands on one run is the one thing that must not be.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from types import FrameType
+
+import structlog
+from dbos import DBOS, DBOSConfig, SetWorkflowID
+from dbos import error as dbos_error
+
+from rehost import __version__, faults
+from rehost.connector import workflow
+from rehost.connector._settings import ConnectorSettings, is_embedded
+from rehost.connector._steps import RunSteps
+from rehost.control import ControlError, ControlPlane, Run, RunState, new_id
+
+log = structlog.get_logger("rehost.connector")
+
+#: Exit code after a lost lease: the service manager starts the connector again (sysexits.h, EX_TEMPFAIL).
+EX_TEMPFAIL = 75
+DATABASE_PATIENCE = 300.0  # seconds without the control plane before the connector gives up
+
+
+class Connector:
+    """One worker process; `run` returns when it is told to stop or has been idle for long enough."""
+
+    def __init__(self, settings: ConnectorSettings) -> None:
+        self.settings = settings
+        self.id = new_id("connector")
+        self.control = ControlPlane.open(settings.database)
+        self.steps = RunSteps(self.control, settings)
+        self._stop = threading.Event()
+        self._queue = self.id
+
+    def run(self) -> None:
+        """Serve until SIGTERM, SIGINT or idleness. What is under way then is taken up by the next connector."""
+        settings = self.settings
+        settings.state.mkdir(parents=True, exist_ok=True)
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+        workflow.serve(self.steps)
+        DBOS(config=self._dbos_config())
+        DBOS.listen_queues([self._queue])
+        DBOS.launch()
+        DBOS.register_queue(self._queue, polling_interval_sec=0.2)
+        self.control.connectors.register(
+            self.id,
+            version=__version__,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            sources=sorted(settings.sources) if settings.sources is not None else None,
+            log_path=str(settings.state / "connector.log"),
+        )
+        life = threading.Thread(target=self._signs_of_life, name="signs-of-life", daemon=True)
+        life.start()
+        log.info("connector is up", id=self.id, sources=sorted(settings.sources or ["all"]))
+        try:
+            self._serve()
+        finally:
+            self._leave()
+
+    def _serve(self) -> None:
+        idle_since = time.monotonic()
+        while not self._stop.is_set():
+            try:
+                busy = self._look_for_work()
+            except ControlError as error:
+                if not error.retryable:
+                    raise
+                log.warning("the control plane cannot be reached; trying again", error=str(error))
+                busy = False
+            if busy or self.steps.active:
+                idle_since = time.monotonic()
+            elif self.settings.idle_exit is not None and time.monotonic() - idle_since > self.settings.idle_exit:
+                log.info("nothing to do; ending", idle_seconds=self.settings.idle_exit)
+                return
+            self._stop.wait(self.settings.poll)
+
+    def _look_for_work(self) -> bool:
+        """Take over what the dead left, then claim what is due, as far as there is room; whether anything was found."""
+        control, sources = self.control, self.settings.sources
+        control.runs.schedule_due(sources)
+        found = False
+        for dead in control.connectors.dead():
+            # Its runs need not wait for their leases: nobody is left to renew them.
+            control.runs.let_go_all(dead.id)
+            control.connectors.deregister(dead.id)
+        for orphan in control.runs.orphans(sources):
+            if len(self.steps.active) >= self.settings.max_runs:
+                break
+            if control.runs.adopt(orphan, self.id, lease_seconds=self.settings.lease):
+                log.info("taking over a run", run=orphan.id, earlier=orphan.connector_id)
+                self._start(orphan)
+                found = True
+        while len(self.steps.active) < self.settings.max_runs:
+            run = control.runs.claim(self.id, sources, lease_seconds=self.settings.lease)
+            if run is None:
+                break
+            faults.point("run-claimed")
+            self._start(run)
+            found = True
+        return found
+
+    def _start(self, run: Run) -> None:
+        """Begin the run's workflow, or go on with the one that another connector (or this one's earlier life) began."""
+        self.steps.enter(run.id)
+        try:
+            DBOS.resume_workflow(run.id, queue_name=self._queue)
+        except dbos_error.DBOSNonExistentWorkflowError:
+            with SetWorkflowID(run.id):
+                DBOS.start_workflow(workflow.replication_run, run.id)
+
+    def _signs_of_life(self) -> None:
+        """Renew the heartbeat and the leases, several times within a lease."""
+        unheard_since: float | None = None
+        while not self._stop.wait(self.settings.lease / 6):
+            try:
+                self.control.connectors.heartbeat(self.id)
+                for run_id in list(self.steps.active):
+                    self._renew(run_id)
+                unheard_since = None
+            except ControlError as error:
+                unheard_since = unheard_since or time.monotonic()
+                log.warning("no sign of life could be given", error=str(error))
+                if time.monotonic() - unheard_since > DATABASE_PATIENCE:
+                    log.error("the control plane has been away for too long; ending", seconds=DATABASE_PATIENCE)
+                    os._exit(EX_TEMPFAIL)
+
+    def _renew(self, run_id: str) -> None:
+        if self.control.runs.renew(run_id, self.id, lease_seconds=self.settings.lease):
+            if self.control.runs.get(run_id).cancel_requested:
+                self.steps.cancel(run_id)
+            return
+        run = self.control.runs.get(run_id)
+        if run.state is RunState.ACTIVE and run.connector_id != self.id:
+            log.error("the lease of a run is lost; ending at once", run=run_id, now=run.connector_id)
+            os._exit(EX_TEMPFAIL)
+        # Else the run has just ended; its last step is about to leave.
+
+    def _leave(self) -> None:
+        """Sign off. Runs under way are let go of at once, so that another connector need not wait for their leases."""
+        self._stop.set()
+        under_way = list(self.steps.active)
+        try:
+            for run_id in under_way:
+                self.control.runs.let_go(run_id, self.id)
+            self.control.connectors.deregister(self.id)
+            DBOS.delete_queue(self._queue)
+        except ControlError as error:
+            log.warning("could not sign off", error=str(error))
+        if under_way:
+            # Their threads are in the middle of a step. Ending like a crash is the one way out that is tested at every point.
+            log.info("leaving runs for the next connector", runs=under_way)
+            os._exit(0)
+        DBOS.destroy()
+        self.control.close()
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._stop.set()
+
+    def _dbos_config(self) -> DBOSConfig:
+        """DBOS keeps its tables beside ours: in its own file with SQLite, in its own schema with PostgreSQL."""
+        url = (
+            f"sqlite:///{self.settings.state / 'dbos.sqlite'}"
+            if is_embedded(self.settings.database)
+            else self.settings.database
+        )
+        return {
+            "name": "rehost",
+            "system_database_url": url,
+            "executor_id": self.id,
+            "application_version": workflow.APPLICATION_VERSION,
+            "log_level": "WARNING",
+            "use_listen_notify": False,
+        }
