@@ -50,7 +50,7 @@ class Application(pulumi.ComponentResource):
                 "stack": args.stack,
                 "application": name,
                 "phase": args.phase,
-                "jobs": {server: each.job.jobId for server, each in self.servers.items()},
+                "jobs": {server: each.job.id for server, each in self.servers.items()},
                 # A launch needs images whatever the stack's setting says.
                 "wait": "image" if launched else args.wait,
             },

@@ -41,15 +41,16 @@ class Server(pulumi.ComponentResource):
     def launch(self, after: Sequence[pulumi.Resource]) -> Instance:
         """Pin an image and run an instance of it, once everything in `after` is there."""
         args = self._args
+        # Ids, not outputs: the engine knows an id while it previews an update, and what depends on it is not a diff.
         identity = {"stack": args.job["stack"], "server": args.job["server"]}
         self.image = MachineImage(
             self._name,
-            {**identity, "jobId": self.job.jobId, "run": args.pinned_run},
+            {**identity, "jobId": self.job.id, "run": args.pinned_run},
             pulumi.ResourceOptions(parent=self, depends_on=list(after)),
         )
         self.instance = Instance(
             self._name,
-            {**identity, **args.launch, "imageId": self.image.imageId},
+            {**identity, **args.launch, "imageId": self.image.id},
             pulumi.ResourceOptions(parent=self, depends_on=list(after), protect=args.protect or None),
         )
         return self.instance

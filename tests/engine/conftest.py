@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,13 +17,14 @@ from uuid import uuid4
 import boto3
 import pytest
 
+from sandbox import Sandbox
 from tools.environment import project_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 MIB = 1 << 20
 SPEC = """\
 sources:
-  exports: {type: images, path: exports}
+  exports: {type: images, path: ../exports}
 schedules:
   daily: {every: 24h, keepImages: 3}
 launchConfigs:
@@ -54,7 +54,7 @@ applications:
 @dataclass
 class EngineProject:
     folder: Path
-    endpoint: str
+    sandbox: Sandbox
     stack: str  # unique: the sandbox of a test worker outlives a test, and the tags tell its stacks apart
     environment: dict[str, str] = field(default_factory=dict)
 
@@ -100,7 +100,7 @@ class EngineProject:
     def aws(self, service: str) -> Any:
         return boto3.client(
             service,
-            endpoint_url=self.endpoint,
+            endpoint_url=self.sandbox.endpoint,
             region_name="eu-central-1",
             aws_access_key_id="sandbox",
             aws_secret_access_key="sandbox",
@@ -146,27 +146,8 @@ def write_disk(path: Path, size: int, *, seed: int) -> None:
             file.write(bytes((seed + place + step) % 251 for step in range(4096)))
 
 
-@pytest.fixture(scope="session")
-def sandbox_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One sandbox process a test worker."""
-    folder = tmp_path_factory.mktemp("sandbox")
-    ready = folder / "ready.json"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "sandbox", "--state", str(folder / "state"), "--ready-file", str(ready), "--no-boot"],
-        stdout=(folder / "log").open("wb"),
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-    )
-    while not ready.exists():
-        assert process.poll() is None, (folder / "log").read_text()
-        time.sleep(0.02)
-    yield json.loads(ready.read_text())["endpoint"]
-    process.terminate()
-    process.wait(timeout=30)
-
-
 @pytest.fixture
-def project(tmp_path: Path, sandbox_endpoint: str) -> Iterator[EngineProject]:
+def project(tmp_path: Path, sandbox: Sandbox) -> Iterator[EngineProject]:
     for name in ("Pulumi.yaml", "__main__.py"):
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "migration_specs").mkdir()
@@ -182,10 +163,11 @@ def project(tmp_path: Path, sandbox_endpoint: str) -> Iterator[EngineProject]:
         "REHOST_CONNECTOR_IDLE": "20",
     }
     (tmp_path / "backend").mkdir()
-    here = EngineProject(tmp_path, sandbox_endpoint, f"test-{uuid4().hex[:12]}", environment)
+    here = EngineProject(tmp_path, sandbox, f"test-{uuid4().hex[:12]}", environment)
     here.spec.write_text(SPEC)
     here.pulumi("stack", "init", here.stack)
     here.pulumi("config", "set", "rehost:region", "eu-central-1")
-    here.pulumi("config", "set", "rehost:endpoint", sandbox_endpoint)
+    here.pulumi("config", "set", "rehost:endpoint", sandbox.endpoint)
     yield here
     here.end_connectors()
+    sandbox.clear_faults()

@@ -1,0 +1,16 @@
+"""What tests of several parts need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from sandbox import Sandbox
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """One sandbox process a test worker. Tests tell their things apart by a stack name of their own, and clear their faults."""
+    with Sandbox(tmp_path_factory.mktemp("sandbox")) as running:
+        yield running

@@ -1,0 +1,126 @@
+"""What goes wrong around `pulumi up`: a wrong spec, a missing disk, refused credentials, an endpoint that is down, kills."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from .conftest import EngineProject
+
+pytestmark = pytest.mark.engine
+
+
+def test_a_wrong_spec_says_everything_and_makes_nothing(project: EngineProject) -> None:
+    project.edit("source: exports", "source: export")
+    project.edit("phase: replicate", "phase: replicat")
+    said = project.pulumi("preview", ok=False)
+    assert said.returncode != 0
+    for expected in (
+        "estate.yaml:9:13: there is no 'export' in sources (did you mean exports?)",
+        "did you mean replicate?",
+    ):
+        assert expected in said.stdout + said.stderr
+    assert "Traceback" not in said.stdout + said.stderr
+    assert project.rehost("validate", ok=False).returncode == 2
+    assert not (project.folder / ".rehost").exists()
+
+
+@pytest.mark.parametrize(
+    ("break_it", "expected"),
+    [
+        (lambda project: (project.folder / "exports" / "web-01.raw").unlink(), "web-01.raw does not exist"),
+        (lambda project: (project.folder / "exports" / "web-01.raw").write_bytes(b"x" * 700), "multiple of 512"),
+        (lambda project: project.pulumi("config", "set", "rehost:endpoint", "http://127.0.0.1:1"), "cannot be reached"),
+        (lambda project: project.environment.pop("AWS_ACCESS_KEY_ID"), "no AWS credentials"),
+    ],
+    ids=["missing", "odd size", "endpoint down", "no credentials"],
+)
+def test_what_can_be_known_is_said_before_a_byte_moves(project: EngineProject, break_it: object, expected: str) -> None:
+    project.environment["AWS_EC2_METADATA_DISABLED"] = "true"
+    break_it(project)  # type: ignore[operator]
+    said = project.pulumi("preview", ok=False)
+    text = said.stdout + said.stderr
+    assert said.returncode != 0
+    assert expected in text
+    assert "Traceback" not in text
+    assert project.owned() == []
+
+
+def test_a_run_that_fails_fails_the_update_with_the_reason_and_the_next_one_succeeds(project: EngineProject) -> None:
+    project.sandbox.fault(
+        action="error",
+        service="ebs",
+        operation="StartSnapshot",
+        status=402,
+        code="ServiceQuotaExceededException",
+        message="too many snapshots",
+    )
+    text = project.up(ok=False)
+    assert "2 of 2 servers have no image" in text
+    assert "too many snapshots" in text
+    project.sandbox.clear_faults()
+    project.up()
+    assert {run["state"] for job in project.status()["jobs"] for run in job["runs"][:1]} == {"COMPLETED"}
+    assert {job["state"] for job in project.status()["jobs"]} == {"ACTIVE"}
+
+
+@pytest.mark.parametrize("after", ["ReplicationJob", "copy", "Instance"])
+def test_a_killed_update_is_converged_by_the_next(project: EngineProject, after: str) -> None:
+    project.edit("phase: replicate", "phase: test")
+    project.sandbox.fault(action="latency", service="ebs", operation="PutSnapshotBlock", seconds=0.3)
+    process = subprocess.Popen(
+        ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive"],
+        cwd=project.folder,
+        env=project.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if after in line and "creating" in line:
+            break
+    else:
+        pytest.fail("the update ended before it could be killed")
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    project.sandbox.clear_faults()
+    project.pulumi("cancel", "--yes")  # the engine's own lock
+    project.up()
+    project.up("--expect-no-changes")
+    for job in project.status()["jobs"]:
+        assert [run["state"] for run in job["runs"]] == ["COMPLETED"]
+    assert sum(each.startswith("i-") for each in project.owned()) == 2
+    project.pulumi("destroy", "--yes", "--skip-preview")
+    assert project.owned() == []
+
+
+def test_two_updates_on_one_control_plane_run_each_server_once(project: EngineProject) -> None:
+    """Two engines with states of their own, as two people with two check-outs have them."""
+    other = dict(project.environment)
+    (project.folder / "other").mkdir()
+    other["PULUMI_BACKEND_URL"] = f"file://{project.folder / 'other'}"
+    settings = project.folder / f"Pulumi.{project.stack}.yaml"
+    before = settings.read_text()
+    second = EngineProject(project.folder, project.sandbox, project.stack, other)
+    second.pulumi("stack", "init", project.stack)
+    settings.write_text(before)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(EngineProject.up, (project, second)))
+    for job in project.status()["jobs"]:
+        assert [run["state"] for run in job["runs"]] == ["COMPLETED"]
+    assert len(project.status()["jobs"]) == 2
+
+
+def test_no_secret_reaches_the_state(project: EngineProject) -> None:
+    project.environment["AWS_SECRET_ACCESS_KEY"] = "a-very-secret-key"
+    project.environment["AWS_SESSION_TOKEN"] = "a-very-secret-token"
+    project.up()
+    state = json.dumps(json.loads(project.pulumi("stack", "export").stdout))
+    files = [path for path in (project.folder / ".rehost").rglob("*") if path.is_file()]
+    texts = [state, *(path.read_bytes().decode("latin-1") for path in files)]
+    assert not any("a-very-secret" in text for text in texts)
