@@ -37,6 +37,8 @@ class Database:
         self._sqlite = url.startswith("sqlite")
         try:
             self.engine = _engine(url)
+        except OSError as error:
+            raise DatabaseUnusable(database=self.name, reason=f"its folder cannot be made: {error.strerror}") from None
         except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as error:
             raise DatabaseUnusable(
                 database=self.name, reason=f"{_first_line(error)}; use sqlite:///PATH or postgresql://HOST/NAME"

@@ -32,7 +32,11 @@ class ControlPlane:
     def open(cls, url: str, *, clock: Clock = utc_now) -> Self:
         """Connect, and bring the tables to this version. Raises `ControlError`."""
         database = Database(url, clock)
-        database.migrate()
+        try:
+            database.migrate()
+        except BaseException:
+            database.close()
+            raise
         return cls(database)
 
     def close(self) -> None:
