@@ -10,9 +10,10 @@ from rehost.spec._model import (
     LaunchConfig,
     Schedule,
     Server,
-    Source,
+    SourceSpec,
     Wave,
     Window,
+    group_order,
 )
 from rehost.spec._schema import schema
 
@@ -26,11 +27,12 @@ __all__ = [
     "Position",
     "Schedule",
     "Server",
-    "Source",
+    "SourceSpec",
     "SpecErrors",
     "Wave",
     "Window",
     "check",
+    "group_order",
     "load",
     "schema",
 ]

@@ -1,194 +1,147 @@
-"""What a schema cannot say: names that lead nowhere, cycles, things that cannot go together."""
+"""What a schema cannot say: names that lead nowhere, things in two places at once, cycles."""
 
 from __future__ import annotations
 
 import graphlib
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any
 
-from rehost.spec._findings import Finding, Position, nearest
+from rehost.spec._findings import Finding, nearest, short
+from rehost.spec._merge import Merged
+from rehost.spec._messages import LATER_PHASES
+from rehost.spec._yaml import Path
 
-Entry = Mapping[str, Any]
-
-
-class Merged:
-    """The collections of all files, with a position for everything in them."""
-
-    def __init__(self) -> None:
-        self.entries: dict[str, dict[str, Entry]] = {}
-        self.where: dict[tuple[str | int, ...], Position] = {}
-        self.broken: set[tuple[str, str]] = set()  # entries that the schema refuses: names that exist, and no more
-
-    def of(self, collection: str) -> dict[str, Entry]:
-        return self.entries.get(collection, {})
-
-    def sound(self, collection: str) -> Iterator[tuple[str, Any]]:
-        """The entries whose shape can be relied on."""
-        for name, entry in self.of(collection).items():
-            if (collection, name) not in self.broken and isinstance(entry, Mapping):
-                yield name, entry
-
-    def place(self, *path: str | int) -> Position:
-        while path not in self.where:
-            path = path[:-1]
-        return self.where[path]
+_REFERENCES = (("source", "sources"), ("schedule", "schedules"), ("launchConfig", "launchConfigs"))
 
 
 def findings(spec: Merged) -> Iterator[Finding]:
     yield from _references(spec)
-    yield from _belonging(spec)
+    yield from _homes(spec)
+    yield from _launches(spec)
     yield from _cycles(spec)
     yield from _windows(spec)
-    yield from _images(spec)
 
 
 def _references(spec: Merged) -> Iterator[Finding]:
-    servers = dict(spec.sound("servers"))
-    for name, server in spec.of("servers").items():
-        for key, collection in (("source", "sources"), ("schedule", "schedules"), ("launchConfig", "launchConfigs")):
-            if isinstance(server, Mapping) and isinstance(server.get(key), str):
-                yield from _dangling(spec, collection, server[key], ("servers", name, key))
-    for name, application in spec.sound("applications"):
-        groups = application["groups"]
-        for group, entry in groups.items():
-            path = ("applications", name, "groups", group)
-            for number, server in enumerate(entry["servers"]):
-                yield from _dangling(spec, "servers", server, (*path, "servers", number))
-                launched = application.get("phase", "replicate") != "replicate"
-                if launched and server in servers and "launchConfig" not in servers[server]:
-                    yield Finding(
-                        spec.place("servers", server),
-                        f"server {server} has no launchConfig, but application {name} is in phase {application['phase']}",
-                        "no-launch-config",
-                        nearest("", spec.of("launchConfigs")),
-                    )
-            for number, other in enumerate(entry.get("after", ())):
+    for server in spec.names("servers"):
+        for key, section in _REFERENCES:
+            name = spec.text("servers", server, key)
+            if name is not None:
+                yield from _dangling(spec, section, name, ("servers", server, key))
+    for path, server in _members(spec):
+        yield from _dangling(spec, "servers", server, path)
+    for application in spec.names("applications"):
+        groups = spec.names("applications", application, "groups")
+        for group in groups:
+            for path, other in spec.texts("applications", application, "groups", group, "after"):
                 if other not in groups:
-                    where = spec.place(*path, "after", number)
-                    yield Finding(
-                        where, f"application {name} has no group {other!r}", "dangling-name", nearest(other, groups)
-                    )
-    for name, wave in spec.sound("waves"):
-        for number, application_name in enumerate(wave["applications"]):
-            yield from _dangling(spec, "applications", application_name, ("waves", name, "applications", number))
+                    message = f"application {short(application)} has no group {short(other)}"
+                    yield Finding.at(spec.place(*path), "dangling-name", message, nearest(other, groups))
+    for wave in spec.names("waves"):
+        for path, application in spec.texts("waves", wave, "applications"):
+            yield from _dangling(spec, "applications", application, path)
 
 
-def _dangling(spec: Merged, collection: str, name: str, path: tuple[str | int, ...]) -> Iterator[Finding]:
-    if name not in spec.of(collection):
-        known = spec.of(collection)
-        hint = nearest(name, known) if known else f"there are no {collection}"
-        yield Finding(spec.place(*path), f"there is no {name!r} in {collection}", "dangling-name", hint)
+def _dangling(spec: Merged, section: str, name: str, path: Path) -> Iterator[Finding]:
+    known = spec.entries[section]
+    if name not in known and section not in spec.unsure:
+        hint = nearest(name, known) if known else f"there are no {section}"
+        yield Finding.at(spec.place(*path), "dangling-name", f"{short(name)} is not in {section}", hint)
 
 
-def _belonging(spec: Merged) -> Iterator[Finding]:
+def _members(spec: Merged) -> Iterator[tuple[Path, str]]:
+    """Each mention of a server in a group, with its path."""
+    for application in spec.names("applications"):
+        for group in spec.names("applications", application, "groups"):
+            yield from spec.texts("applications", application, "groups", group, "servers")
+
+
+def _homes(spec: Merged) -> Iterator[Finding]:
     """A server is in one group of one application, an application in one wave."""
-    home: dict[str, str] = {}
-    for name, application in spec.sound("applications"):
-        for group, entry in application["groups"].items():
-            for number, server in enumerate(entry["servers"]):
-                place = f"group {group} of application {name}"
-                if server in home:
-                    where = spec.place("applications", name, "groups", group, "servers", number)
-                    yield Finding(where, f"server {server} is in {home[server]} already", "two-homes")
-                home.setdefault(server, place)
-    sound = all(("applications", name) not in spec.broken for name in spec.of("applications"))
-    for server in spec.of("servers") if sound else ():
-        if server not in home:
-            where = spec.place("servers", server)
-            yield Finding(
-                where,
-                f"server {server} is in no application: it replicates, but nothing waits for it or launches it",
-                "no-application",
-                severity="warning",
-            )
+    groups: dict[str, str] = {}
+    for path, server in _members(spec):
+        home = f"group {short(str(path[3]))} of application {short(str(path[1]))}"
+        if server in groups:
+            message = f"server {short(server)} is in {groups[server]} already"
+            yield Finding.at(spec.place(*path), "two-homes", message, "a server has one place in the launch order")
+        groups.setdefault(server, home)
+    if "applications" not in spec.unsure and not any(path[0] == "applications" for path in spec.wrong):
+        for server in spec.names("servers"):
+            if server not in groups:
+                message = f"server {short(server)} is in no application"
+                hint = "it replicates, but nothing waits for it or launches it"
+                where = spec.place("servers", server)
+                yield Finding.at(where, "no-application", message, hint, severity="warning")
     waves: dict[str, str] = {}
-    for name, wave in spec.sound("waves"):
-        for number, application_name in enumerate(wave["applications"]):
-            if application_name in waves:
-                where = spec.place("waves", name, "applications", number)
-                yield Finding(
-                    where, f"application {application_name} is in wave {waves[application_name]} already", "two-homes"
-                )
-            waves.setdefault(application_name, name)
+    for wave in spec.names("waves"):
+        for path, application in spec.texts("waves", wave, "applications"):
+            if application in waves:
+                message = f"application {short(application)} is in wave {short(waves[application])} already"
+                yield Finding.at(spec.place(*path), "two-homes", message)
+            waves.setdefault(application, wave)
+
+
+def _launches(spec: Merged) -> Iterator[Finding]:
+    for path, server in _members(spec):
+        phase = spec.text("applications", path[1], "phase")
+        entry = spec.get("servers", server)
+        if (
+            phase not in (None, "replicate", *LATER_PHASES)
+            and isinstance(entry, Mapping)
+            and "launchConfig" not in entry
+        ):
+            message = f"server {short(server)} has no launchConfig"
+            hint = f"application {short(str(path[1]))} is in phase {phase}, which launches it"
+            yield Finding.at(spec.place("servers", server), "no-launch-config", message, hint)
 
 
 def _cycles(spec: Merged) -> Iterator[Finding]:
-    for name, application in spec.sound("applications"):
-        groups = application["groups"]
-        graph = {group: [each for each in entry.get("after", ()) if each in groups] for group, entry in groups.items()}
-        try:
-            graphlib.TopologicalSorter(graph).prepare()
-        except graphlib.CycleError as error:
-            cycle = list(reversed(error.args[1]))
-            where = spec.place("applications", name, "groups", cycle[0], "after")
-            yield Finding(
-                where, f"the groups of application {name} wait for each other: {' after '.join(cycle)}", "cycle"
-            )
+    for application in spec.names("applications"):
+        groups = spec.names("applications", application, "groups")
+        waits: dict[str, list[str]] = {}
+        for group in groups:
+            after = spec.texts("applications", application, "groups", group, "after")
+            waits[group] = [other for _path, other in after if other in groups]
+        while cycle := _cycle(waits):
+            first = min(cycle, key=groups.index)
+            start = cycle.index(first)
+            told = " after ".join(map(short, [*cycle[start:], *cycle[:start], first]))
+            where = spec.place("applications", application, "groups", first, "after")
+            message = f"groups of application {short(application)} wait for each other: {told}"
+            yield Finding.at(where, "cycle", message)
+            for group in cycle:
+                waits[group] = []
+
+
+def _cycle(waits: Mapping[str, list[str]]) -> list[str]:
+    """Names of which each waits for the next, and the last for the first; none, where there is no cycle."""
+    try:
+        graphlib.TopologicalSorter(waits).prepare()
+    except graphlib.CycleError as error:
+        found: list[str] = error.args[1]
+        return found[:0:-1]  # the first stands at the end once more, and each waits for the one before it
+    return []
 
 
 def _windows(spec: Merged) -> Iterator[Finding]:
-    for name, wave in spec.sound("waves"):
-        window = wave.get("window")
-        if not window:
-            continue
+    for wave in spec.names("waves"):
         moments = {}
         for key in ("opens", "closes"):
-            moment = moment_of(window[key])
-            if moment is None:
-                where = spec.place("waves", name, "window", key)
-                yield Finding(
-                    where,
-                    f"{window[key]!r} is not a moment with a time zone",
-                    "wrong-value",
-                    "for example 2026-12-05T22:00:00Z",
-                )
-            else:
+            text = spec.text("waves", wave, "window", key)
+            moment = moment_of(text) if text is not None else None
+            if moment is not None:
                 moments[key] = moment
+            elif text is not None:
+                where = spec.place("waves", wave, "window", key)
+                yield Finding.at(where, "wrong-value", f"{text} is not in the calendar or not on the clock")
         if len(moments) == 2 and moments["closes"] <= moments["opens"]:
-            yield Finding(
-                spec.place("waves", name, "window", "closes"),
-                f"the window of wave {name} closes before it opens",
-                "window",
-            )
+            where = spec.place("waves", wave, "window", "closes")
+            yield Finding.at(where, "window", f"the window of wave {short(wave)} closes before it opens")
 
 
 def moment_of(text: str) -> datetime | None:
+    """A moment as the schema lets it through; None where there is no such day or hour."""
     try:
-        moment = datetime.fromisoformat(text)
+        return datetime.fromisoformat(text)
     except ValueError:
         return None
-    return moment if moment.tzinfo else None
-
-
-def _images(spec: Merged) -> Iterator[Finding]:
-    """What AWS would refuse hours later."""
-    for name, server in spec.sound("servers"):
-        image = server.get("image", {})
-        imports = image.get("conversion", "import") == "import"
-        if imports and image.get("architecture") == "arm64":
-            yield Finding(
-                spec.place("servers", name, "image", "architecture"),
-                "VM import takes no arm64 machines",
-                "import-limit",
-                "conversion: register",
-            )
-        if "kmsKey" in image and not image.get("encrypt"):
-            yield Finding(
-                spec.place("servers", name, "image", "kmsKey"),
-                "kmsKey without encrypt: true would be ignored",
-                "key-without-encryption",
-                "add encrypt: true",
-            )
-        for key in ("license", "role"):
-            if not imports and image.get(key, "auto") != "auto":
-                yield Finding(
-                    spec.place("servers", name, "image", key), f"{key} belongs to conversion: import", "import-only"
-                )
-        if imports and len(server["locator"].get("disks", ())) > 21:
-            yield Finding(
-                spec.place("servers", name, "locator", "disks"),
-                "VM import takes at most 21 disks",
-                "import-limit",
-                "conversion: register",
-            )

@@ -9,14 +9,20 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 from rehost.errors import RehostError
 
+#: So many names are still worth listing where none is near.
+_FEW = 12
+#: Above it, looking for the nearest one costs more than it tells.
+_TOO_MANY = 5000
+
 
 @dataclass(frozen=True, order=True)
 class Position:
-    """Line and column count from 1; `path` is relative to the project."""
+    """Line and column count from 1; `path` is relative to the project, with slashes."""
 
     path: str
     line: int
@@ -28,11 +34,23 @@ class Position:
 
 @dataclass(frozen=True, order=True)
 class Finding:
-    position: Position
+    """They sort as they stand in the files."""
+
+    path: str
+    line: int
+    column: int
     message: str
-    rule: str  # stable, e.g. unknown-key
     hint: str = ""
-    severity: str = "error"  # or warning
+    severity: str = "error"  # or "warning"
+    rule: str = "syntax"  # stable; docs/spec.md lists them
+
+    @classmethod
+    def at(cls, where: Position, rule: str, message: str, hint: str = "", *, severity: str = "error") -> Finding:
+        return cls(where.path, where.line, where.column, message, hint, severity, rule)
+
+    @property
+    def position(self) -> Position:
+        return Position(self.path, self.line, self.column)
 
     @property
     def is_error(self) -> bool:
@@ -44,12 +62,11 @@ class Finding:
         return f"{self.position}: {warning}{self.message}{hint}"
 
     def as_dict(self) -> dict[str, Any]:
-        values = asdict(self)
-        return {**values.pop("position"), **values}
+        return asdict(self)
 
 
 class SpecErrors(RehostError):
-    """The spec cannot be used. `findings` holds everything that was found."""
+    """The spec cannot be used. `findings` holds everything that was found, warnings included."""
 
     template = "{text}"
 
@@ -57,10 +74,37 @@ class SpecErrors(RehostError):
         super().__init__(findings=tuple(findings), text=text or "\n".join(map(str, findings)))
 
 
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """The known name that `word` was probably meant to be."""
+    return _closest(word, tuple(sorted(known)))
+
+
+@lru_cache(maxsize=4096)
+def _closest(word: str, names: tuple[str, ...]) -> str | None:
+    if len(names) > _TOO_MANY:
+        return None
+    folded: dict[str, str] = {}
+    for name in names:
+        folded.setdefault(name.casefold(), name)
+    found = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.6)
+    return folded[found[0]] if found else None
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
-    """`did you mean X?` for the nearest known name; what there is, where none is near and they are few."""
-    names = sorted(map(str, known))
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean {close[0]}?"
-    return f"known: {', '.join(names)}" if 0 < len(names) <= 12 else ""
+    """`did you mean X?`; where no name is near, what there is, if that is few."""
+    names = sorted(known)
+    found = closest(word, names)
+    if found is not None:
+        return f"did you mean {found}?"
+    return f"known: {', '.join(names)}" if 0 < len(names) <= _FEW else ""
+
+
+def shown(text: object, limit: int = 60) -> str:
+    """As Python writes it, cut: a finding is one line, whatever stands in the file."""
+    written = repr(text)
+    return written if len(written) <= limit else f"{written[: limit - 3]}..."
+
+
+def short(name: str) -> str:
+    """A name as it stands where it is ordinary; otherwise as `shown`."""
+    return name if name.isprintable() and 0 < len(name) <= 120 else shown(name)

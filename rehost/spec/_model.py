@@ -11,19 +11,24 @@ from rehost.spec._findings import Position
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceSpec:
     name: str
-    config: Mapping[str, Any]  # type and what belongs to it; paths relative to the project where they lie in it
+    config: Mapping[str, Any]  # `type` and what belongs to it; `path` relative to the project where it lies in it
+
+    @property
+    def type(self) -> str:
+        return str(self.config["type"])
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Exactly one of the first three says when."""
+    """Exactly one of the first three says when. A server without a schedule has the nameless one: a single run."""
 
     every_seconds: int | None = None
     continuous: bool = False
     run_once: bool = False
-    keep_images: int = 3
+    keep_images: int = 3  # 0 keeps all
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,8 @@ class LaunchConfig:
     security_groups: tuple[str, ...] = ()
     instance_profile: str | None = None
     key_name: str | None = None
-    user_data: str | None = None
+    user_data: str | None = None  # the text itself, wherever it stood
+    user_data_file: str | None = None  # the file that it came from, relative to the project where it lies in it
     private_ip: str | None = None
     public_ip: bool | None = None
     volume_type: str | None = None
@@ -51,14 +57,14 @@ class ImageOptions:
     license: str = "auto"
     boot_mode: str = "auto"
     architecture: str = "x86_64"
-    role: str | None = None
-    run: str | None = None
+    role: str | None = None  # of VM import; None is its own default, vmimport
+    run: str | None = None  # pinned; None is the newest
 
 
 @dataclass(frozen=True)
 class Server:
     name: str
-    source: Source
+    source: SourceSpec
     locator: Mapping[str, Any]
     schedule: Schedule
     launch_config: LaunchConfig | None
@@ -101,11 +107,28 @@ class Wave:
 
 @dataclass(frozen=True)
 class Estate:
-    sources: Mapping[str, Source]
+    """Everything by name, in the order of the files. Plain data: it can be copied, compared and pickled."""
+
+    sources: Mapping[str, SourceSpec]
+    schedules: Mapping[str, Schedule]
+    launch_configs: Mapping[str, LaunchConfig]
     servers: Mapping[str, Server]
     applications: Mapping[str, Application]
     waves: Mapping[str, Wave]
-    positions: Mapping[tuple[str, str], Position]  # of each entry, by collection and name
+    positions: Mapping[tuple[str, str], Position]  # of each entry, by section and name
 
-    def position(self, collection: str, name: str) -> Position:
-        return self.positions[collection, name]
+    def position(self, section: str, name: str) -> Position:
+        """Where an entry stands: `position("servers", "web-01")`. Raises KeyError where there is none."""
+        return self.positions[section, name]
+
+
+def group_order(application: Application) -> list[list[Group]]:
+    """The groups in levels: those of one level launch side by side, once all of the levels before run."""
+    level: dict[str, int] = {}
+    levels: list[list[Group]] = []
+    for group in application.groups:  # in launch order: what a group waits for stands before it
+        level[group.name] = max((level[other] + 1 for other in group.after), default=0)
+        if level[group.name] == len(levels):
+            levels.append([])
+        levels[level[group.name]].append(group)
+    return levels

@@ -1,214 +1,202 @@
-"""YAML into plain data with a position for every value.
+"""YAML into plain data with a position for every key and value.
 
-The core schema of YAML 1.2: `no`, `on` and `2026-01-01` are strings, `0o17` aside numbers are decimal. Refused with their place:
-duplicate keys, anchors, aliases, merge keys, tags, keys that are not strings, several documents in a file.
+Refused with their place: duplicate keys, anchors, aliases, merge keys, tags, keys that are not text, several documents in a
+file. The data is built from the parser's events, with a stack of its own: an alias is never expanded, and depth is never
+recursed into.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Hashable
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
-from rehost.spec._findings import Finding, Position
+from rehost.spec import _syntax
+from rehost.spec._findings import Finding, Position, short
+from rehost.spec._scalars import plain
 
 MAX_DEPTH = 40
-MAX_BYTES = 16 << 20
+#: A file with more than so many errors of form is not read to its end.
+MAX_FINDINGS = 200
 
 Path = tuple[str | int, ...]
-#: The place of each value, and (under `(*path, KEY)`) of each key.
-Positions = dict[Path, Position]
 
-_TYPES: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("null", re.compile(r"^(?:null|Null|NULL|~|)$")),
-    ("bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$")),
-    ("int", re.compile(r"^[-+]?[0-9]{1,18}$")),
-    ("float", re.compile(r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,3})?$")),
-)
+#: libyaml's, several times as fast, where PyYAML was built with it.
+LOADER: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class Stop(Exception):
-    """The file cannot be read any further."""
+@dataclass
+class Document:
+    """One file. Paths lead from its top: `("servers", "web-01", "image")`."""
+
+    name: str
+    data: Any = None
+    is_empty: bool = True
+    is_whole: bool = False  # read to its end
+    findings: list[Finding] = field(default_factory=list)
+    values: dict[Path, tuple[int, int]] = field(default_factory=dict)  # line and column
+    keys: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    refused: set[Path] = field(default_factory=set)  # values that are not what was meant: their finding says why
+
+    def at(self, path: Path) -> Position:
+        """Where a value begins, or the nearest thing around it."""
+        while path and path not in self.values:
+            path = path[:-1]
+        return Position(self.name, *self.values.get(path, (1, 1)))
+
+    def at_key(self, path: Path) -> Position:
+        """Where the key of a value begins; the value itself, where it has none."""
+        return Position(self.name, *self.keys[path]) if path in self.keys else self.at(path)
 
 
-def parse(content: bytes, name: str) -> tuple[Any, Positions, list[Finding]]:
-    """The data of one file (None where it is empty or broken), the positions in it, and what is wrong with it."""
-    findings: list[Finding] = []
-    positions: Positions = {}
-    if len(content) > MAX_BYTES:
-        return (
-            None,
-            {},
-            [_at(name, 1, 1, f"the file has {len(content)} bytes; at most {MAX_BYTES} are read", "too-large")],
-        )
+def parse(content: bytes, name: str, *, loader: type[Any] | None = None) -> Document:
+    """Read one file; nothing that it may hold raises."""
+    document = Document(name)
+    text = _syntax.decode(content, name)
+    if isinstance(text, Finding):
+        document.findings.append(text)
+        return document
+    builder = _Builder(document)
     try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        return None, {}, [_at(name, line, 1, "the file is not UTF-8", "encoding")]
-    try:
-        events = _events(text, name, findings)
-        data = _document(events, name, positions, findings)
-    except Stop:
-        data = None
-    return data, positions, findings
-
-
-def _events(text: str, name: str, findings: list[Finding]) -> Iterator[Any]:
-    """The parser's events: they are refused one by one, so an alias is never expanded and depth never recursed into."""
-    try:
-        yield from yaml.parse(text, Loader=_Loader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        problem = " ".join(filter(None, (error.context, error.problem)))
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        findings.append(_at(name, line, column, f"this is not YAML: {problem}", "syntax"))
-        raise Stop from None
+        for event in yaml.parse(text, Loader=loader or LOADER):
+            builder.add(event)
+        document.is_whole = True
+    except _Stop:
+        pass
     except yaml.YAMLError as error:
-        findings.append(_at(name, 1, 1, f"this is not YAML: {str(error).splitlines()[0]}", "syntax"))
-        raise Stop from None
+        document.findings.append(_syntax.explain(error, text, name))
+    return document
 
 
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+class _Stop(Exception):
+    """The file cannot be read any further; a finding says why."""
 
 
-def _document(events: Iterator[Any], name: str, positions: Positions, findings: list[Finding]) -> Any:
-    """Build the data with a stack of open collections: no recursion, whatever the file holds."""
-    root: list[Any] = []
-    stack: list[_Open] = []
-    documents = 0
-    for event in events:
-        if isinstance(event, yaml.DocumentStartEvent):
-            documents += 1
-            if documents > 1:
-                findings.append(
-                    _mark(
-                        name, event, "a second document begins here; put it into a file of its own", "several-documents"
-                    )
-                )
-                raise Stop
-        if not isinstance(event, yaml.NodeEvent | yaml.CollectionEndEvent):
-            continue
-        if isinstance(event, yaml.CollectionEndEvent):
-            stack.pop()
-            continue
-        if isinstance(event, yaml.AliasEvent) or event.anchor:
-            findings.append(
-                _mark(
-                    name,
-                    event,
-                    "anchors and aliases are not part of the spec language; write the value out, or name it in a schedule or launch config",
-                    "anchor",
-                )
-            )
-            if isinstance(event, yaml.AliasEvent):
-                _place(stack, root, None, event, name, positions, findings)
-                continue
-        tag = getattr(event, "tag", None)
-        if tag and not (isinstance(event, yaml.ScalarEvent) and tag == "!"):
-            findings.append(_mark(name, event, f"the tag {tag} is not part of the spec language", "tag"))
-        if isinstance(event, yaml.ScalarEvent):
-            _place(stack, root, _scalar(event), event, name, positions, findings)
-            continue
-        if len(stack) >= MAX_DEPTH:
-            findings.append(_mark(name, event, f"this is nested more than {MAX_DEPTH} deep", "too-deep"))
-            raise Stop
-        value: Any = {} if isinstance(event, yaml.MappingStartEvent) else []
-        path = _place(stack, root, value, event, name, positions, findings)
-        stack.append(_Open(value, path))
-    return root[0] if root else None
-
-
+@dataclass(slots=True)
 class _Open:
-    """A mapping or sequence whose end has not come yet."""
+    """A mapping or list whose end has not come yet."""
 
-    def __init__(self, value: Any, path: Path) -> None:
-        self.value, self.path = value, path
-        self.key: str | None = None  # of a mapping, once read and until its value comes
-        self.is_waiting = False
-
-
-def _place(
-    stack: list[_Open],
-    root: list[Any],
-    value: Any,
-    event: Any,
-    name: str,
-    positions: Positions,
-    findings: list[Finding],
-) -> Path:
-    """Put a value where it belongs; returns its path. Inside a mapping, keys and values alternate."""
-    where = Position(name, event.start_mark.line + 1, event.start_mark.column + 1)
-    if not stack:
-        root.append(value)
-        positions[()] = where
-        return ()
-    top = stack[-1]
-    if isinstance(top.value, list):
-        top.value.append(value)
-        path: Path = (*top.path, len(top.value) - 1)
-        positions[path] = where
-        return path
-    if not top.is_waiting:
-        top.is_waiting = True
-        top.key = _key(top, value, event, where, positions, findings)
-        return (*top.path, "")
-    top.is_waiting = False
-    if top.key is None:
-        return (*top.path, "")
-    path = (*top.path, top.key)
-    top.value[top.key] = value
-    positions[path] = where
-    return path
+    value: Any
+    path: Path | None  # None where it is nobody's value, below a key that was refused
+    is_muted: bool  # below a merge key: what is wrong with it has been said
+    key: str | None = None
+    is_waiting: bool = False  # a mapping's key was read, its value comes next
+    mutes_next: bool = False
 
 
-#: Marks the position of a key, as opposed to that of its value.
-KEY = -1
+class _Builder:
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.stack: list[_Open] = []
+        self.documents = 0
 
-
-def _key(
-    top: _Open, value: Any, event: Any, where: Position, positions: Positions, findings: list[Finding]
-) -> str | None:
-    """The key, or None where its value is to be passed over."""
-    if not isinstance(event, yaml.ScalarEvent):
-        findings.append(Finding(where, "a key must be a word", "key-type"))
-        return None
-    if event.implicit[0] and event.value == "<<":
-        findings.append(
-            Finding(where, "merge keys (<<) are not part of the spec language; write the entries out", "merge-key")
-        )
-        return None
-    key = str(event.value)  # a number as a name (`101:`) is meant as its text
-    if key in top.value:
-        first = positions[(*top.path, key, KEY)]
-        findings.append(
-            Finding(
-                where, f"the key {key} stands here a second time; the first is at line {first.line}", "duplicate-key"
+    def add(self, event: yaml.Event) -> None:
+        if isinstance(event, yaml.ScalarEvent):
+            self._check(event)
+            self._place(plain(event.value) if event.implicit[0] else event.value, event)
+        elif isinstance(event, yaml.CollectionStartEvent):
+            self._check(event)
+            if len(self.stack) >= MAX_DEPTH:
+                self._find(event, "too-deep", f"this is nested more than {MAX_DEPTH} deep")
+                raise _Stop
+            value: Any = {} if isinstance(event, yaml.MappingStartEvent) else []
+            muted = bool(self.stack) and (self.stack[-1].is_muted or self.stack[-1].mutes_next)
+            self.stack.append(_Open(value, self._place(value, event), muted))
+        elif isinstance(event, yaml.CollectionEndEvent):
+            self.stack.pop()
+        elif isinstance(event, yaml.AliasEvent):
+            self._find(
+                event,
+                "anchor",
+                f"the alias *{short(event.anchor or '')} is not part of the spec language",
+                _NAMED_INSTEAD,
             )
-        )
-        return None
-    positions[(*top.path, key, KEY)] = where
-    return key
+            path = self._place(None, event)
+            if path is not None:
+                self.document.refused.add(path)
+        elif isinstance(event, yaml.DocumentStartEvent):
+            self.documents += 1
+            if self.documents > 1:
+                hint = "put it into a file of its own"
+                self._find(event, "several-documents", "a second document begins here", hint)
+                raise _Stop
 
+    def _check(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> None:
+        """What any node may carry, and ours may not."""
+        if event.anchor:
+            self._find(
+                event, "anchor", f"the anchor &{short(event.anchor)} is not part of the spec language", _NAMED_INSTEAD
+            )
+        if event.tag and event.tag != "!":
+            self._find(event, "tag", f"the tag {short(event.tag)} is not part of the spec language")
 
-def _scalar(event: Any) -> Any:
-    if not event.implicit[0]:  # quoted, or a block: text
+    def _place(self, value: Any, event: yaml.NodeEvent) -> Path | None:
+        """Put a value where it belongs; its path, or None. Inside a mapping, keys and values alternate."""
+        if not self.stack:
+            self.document.data, self.document.is_empty = value, False
+            return self._remember((), event)
+        top = self.stack[-1]
+        if isinstance(top.value, list):
+            top.value.append(value)
+            return None if top.path is None else self._remember((*top.path, len(top.value) - 1), event)
+        if not top.is_waiting:
+            top.is_waiting = True
+            top.key = self._key(top, value, event)
+            return None
+        top.is_waiting = top.mutes_next = False
+        if top.key is None:
+            return None
+        top.value[top.key] = value
+        return None if top.path is None else self._remember((*top.path, top.key), event)
+
+    def _remember(self, path: Path, event: yaml.NodeEvent) -> Path:
+        self.document.values[path] = _place_of(event)
+        return path
+
+    def _key(self, top: _Open, value: Hashable, event: yaml.NodeEvent) -> str | None:
+        """The key as text, or None where its value is to be passed over."""
+        if not isinstance(event, yaml.ScalarEvent):
+            if not isinstance(event, yaml.AliasEvent):
+                self._find(event, "key-type", "a key must be text, not a mapping or a list")
+            return None
+        if event.value == "<<" and event.implicit[0]:
+            self._find(event, "merge-key", "the merge key << is not part of the spec language", _NAMED_INSTEAD)
+            top.mutes_next = True
+            if top.path is not None:
+                self.document.refused.add(top.path)
+            return None
+        if not isinstance(value, str):
+            what = f"a key must be text, and {short(event.value)} is not" if event.value else "a key is missing here"
+            self._find(event, "key-type", what, "put it in quotes" if event.value else "")
+        path = None if top.path is None else (*top.path, event.value)
+        if event.value in top.value:
+            first = f"; it stands in line {self.document.keys[path][0]} already" if path is not None else ""
+            self._find(event, "duplicate-key", f"the key {short(event.value)} stands here a second time{first}")
+            return None
+        if path is not None:
+            self.document.keys[path] = _place_of(event)
         return event.value
-    kind = next((kind for kind, pattern in _TYPES if pattern.match(event.value)), "str")
-    if kind == "null":
-        return None
-    if kind == "bool":
-        return event.value.lower() == "true"
-    if kind == "int":
-        return int(event.value)
-    return float(event.value) if kind == "float" else event.value
+
+    def _find(self, event: yaml.Event, rule: str, message: str, hint: str = "") -> None:
+        if self.stack and (self.stack[-1].is_muted or self.stack[-1].mutes_next):
+            return
+        found = self.document.findings
+        where = Position(self.document.name, *_place_of(event))
+        if len(found) >= MAX_FINDINGS:
+            found.append(
+                Finding.at(where, "too-many", "the rest of this file was not read: correct what is above first")
+            )
+            raise _Stop
+        found.append(Finding.at(where, rule, message, hint))
 
 
-def _mark(name: str, event: Any, message: str, rule: str) -> Finding:
-    return _at(name, event.start_mark.line + 1, event.start_mark.column + 1, message, rule)
+_NAMED_INSTEAD = "write it out; what servers share has a name in schedules or launchConfigs"
 
 
-def _at(name: str, line: int, column: int, message: str, rule: str) -> Finding:
-    return Finding(Position(name, line, column), message, rule)
+def _place_of(event: yaml.Event) -> tuple[int, int]:
+    mark = event.start_mark
+    if mark is None:  # never of a text that was parsed
+        return 1, 1
+    return mark.line + 1, mark.column + 1

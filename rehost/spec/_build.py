@@ -1,0 +1,113 @@
+"""The typed model of a spec without errors."""
+
+from __future__ import annotations
+
+import graphlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from rehost.spec._checks import moment_of
+from rehost.spec._files import Folder
+from rehost.spec._merge import SECTIONS, Merged
+from rehost.spec._model import (
+    Application,
+    Estate,
+    Group,
+    ImageOptions,
+    LaunchConfig,
+    Schedule,
+    Server,
+    SourceSpec,
+    Wave,
+    Window,
+)
+from rehost.spec._user_data import UserData
+
+Entry = Mapping[str, Any]  # of a shape that the schema has let through
+
+_SECONDS = {"m": 60, "h": 3600, "d": 86400}
+
+
+def estate(spec: Merged, folder: Folder, user_data: Mapping[str, UserData]) -> Estate:
+    entries: Any = spec.entries
+    sources = {name: _source(name, each, spec, folder) for name, each in entries["sources"].items()}
+    schedules = {name: _schedule(name, each) for name, each in entries["schedules"].items()}
+    configs = {name: _launch_config(name, each, user_data.get(name)) for name, each in entries["launchConfigs"].items()}
+    return Estate(
+        sources=sources,
+        schedules=schedules,
+        launch_configs=configs,
+        servers={name: _server(name, each, sources, schedules, configs) for name, each in entries["servers"].items()},
+        applications={name: _application(name, each) for name, each in entries["applications"].items()},
+        waves={name: _wave(name, each) for name, each in entries["waves"].items()},
+        positions={(section, name): spec.place(section, name) for section in SECTIONS for name in entries[section]},
+    )
+
+
+def _source(name: str, entry: Entry, spec: Merged, folder: Folder) -> SourceSpec:
+    home = folder.root / spec.file("sources", name)
+    return SourceSpec(name, {**entry, "path": folder.relative(home.parent / entry["path"])})
+
+
+def _schedule(name: str, entry: Entry) -> Schedule:
+    every = entry.get("every")
+    return Schedule(
+        every_seconds=int(every[:-1]) * _SECONDS[every[-1]] if every else None,
+        continuous=bool(entry.get("continuous")),
+        run_once=bool(entry.get("runOnce")),
+        keep_images=int(entry.get("keepImages", Schedule.keep_images)),
+        name=name,
+    )
+
+
+def _launch_config(name: str, entry: Entry, user_data: UserData | None) -> LaunchConfig:
+    values: dict[str, Any] = {
+        _snake(key): tuple(value) if isinstance(value, list) else value for key, value in entry.items()
+    }
+    if user_data is not None:
+        values |= {"user_data": user_data.text, "user_data_file": user_data.file}
+    return LaunchConfig(name=name, **values)
+
+
+def _server(
+    name: str,
+    entry: Entry,
+    sources: Mapping[str, SourceSpec],
+    schedules: Mapping[str, Schedule],
+    configs: Mapping[str, LaunchConfig],
+) -> Server:
+    return Server(
+        name=name,
+        source=sources[entry["source"]],
+        locator=entry["locator"],
+        schedule=schedules[entry["schedule"]] if "schedule" in entry else Schedule(run_once=True),
+        launch_config=configs[entry["launchConfig"]] if "launchConfig" in entry else None,
+        image=ImageOptions(**{_snake(key): value for key, value in entry.get("image", {}).items()}),
+        quiesce=entry.get("quiesce", "try"),
+        tags=entry.get("tags", {}),
+    )
+
+
+def _application(name: str, entry: Entry) -> Application:
+    groups = {
+        group: Group(group, tuple(each["servers"]), tuple(each.get("after", ())))
+        for group, each in entry["groups"].items()
+    }
+    order = graphlib.TopologicalSorter({group: each.after for group, each in groups.items()}).static_order()
+    return Application(
+        name=name,
+        phase=entry.get("phase", "replicate"),
+        groups=tuple(groups[group] for group in order),
+        tags=entry.get("tags", {}),
+    )
+
+
+def _wave(name: str, entry: Entry) -> Wave:
+    window = entry.get("window", {})
+    opens, closes = (moment_of(window[key]) if window else None for key in ("opens", "closes"))
+    return Wave(name, tuple(entry["applications"]), Window(opens, closes) if opens and closes else None)
+
+
+def _snake(key: str) -> str:
+    return re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", key)

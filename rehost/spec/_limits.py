@@ -1,0 +1,139 @@
+"""What AWS, or a source, would refuse hours later, as far as the spec alone tells."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from rehost.spec._findings import Finding, short
+from rehost.spec._merge import Merged
+
+#: VM Import/Export user guide, "Resource volume types and file systems": the root and 20 more.
+IMPORT_DISKS = 21
+#: EC2 user guide, "Tag restrictions": 50 a resource; Name and rehost's own (stack, server, run, token) are among them.
+TAGS = 50 - 5
+#: EC2 instance types guide, "Naming conventions": after the generation, i is Intel, a is AMD, g is Graviton.
+_FAMILY = re.compile(r"(?P<series>[a-z]+)(?P<generation>[0-9]+)(?P<options>[a-z]*)")
+
+
+def findings(spec: Merged) -> Iterator[Finding]:
+    for server in spec.names("servers"):
+        yield from _import(spec, server)
+        yield from _encryption(spec, server)
+        yield from _processor(spec, server)
+        yield from _quiesce(spec, server)
+        yield from _tags(spec, server)
+    yield from _addresses(spec)
+    yield from _machines(spec)
+
+
+def _import(spec: Merged, server: str) -> Iterator[Finding]:
+    image = ("servers", server, "image")
+    if (spec.text(*image, "conversion") or "import") == "register":
+        for key in ("license", "role"):
+            if spec.text(*image, key) not in (None, "auto"):
+                message = f"{key} has no effect on conversion: register"
+                yield Finding.at(
+                    spec.place(*image, key), "import-only", message, "leave it out, or use conversion: import"
+                )
+        return
+    if spec.text(*image, "architecture") == "arm64":
+        message = "VM import takes no arm64 machines"
+        yield Finding.at(spec.place(*image, "architecture"), "import-limit", message, "use conversion: register")
+    if len(spec.texts("servers", server, "locator", "disks")) > IMPORT_DISKS:
+        where = spec.place("servers", server, "locator", "disks")
+        message = f"VM import takes at most {IMPORT_DISKS} disks"
+        yield Finding.at(where, "import-limit", message, "use conversion: register")
+
+
+def _encryption(spec: Merged, server: str) -> Iterator[Finding]:
+    image = ("servers", server, "image")
+    # Where `encrypt` is wrong in itself, it may well be meant as true.
+    if (
+        spec.text(*image, "kmsKey") is not None
+        and spec.get(*image, "encrypt") is not True
+        and not spec.is_wrong(*image, "encrypt")
+    ):
+        where = spec.place(*image, "kmsKey")
+        yield Finding.at(where, "key-without-encryption", "kmsKey needs encrypt: true", "or nothing would be encrypted")
+
+
+def _processor(spec: Merged, server: str) -> Iterator[Finding]:
+    architecture = ("servers", server, "image", "architecture")
+    wanted = spec.text(*architecture) or "x86_64"
+    if spec.is_wrong(*architecture):
+        return
+    if wanted == "arm64" and spec.text("servers", server, "image", "bootMode") == "bios":
+        where = spec.place("servers", server, "image", "bootMode")
+        yield Finding.at(where, "wrong-boot-mode", "arm64 instances boot by UEFI alone", "use bootMode: uefi or auto")
+    config = spec.text("servers", server, "launchConfig")
+    instance_type = spec.text("launchConfigs", config, "instanceType") if config is not None else None
+    if instance_type is None:
+        return
+    offered = architecture_of(instance_type)
+    if offered is not None and offered != wanted:
+        where = spec.place("servers", server, "launchConfig")
+        message = f"launch config {short(str(config))} is of type {short(instance_type)}, which is {offered}"
+        yield Finding.at(where, "wrong-architecture", message, f"the image of {short(server)} is {wanted}")
+
+
+def architecture_of(instance_type: str) -> str | None:
+    """By its name; None where the name does not tell."""
+    family = _FAMILY.fullmatch(instance_type.split(".")[0])
+    if family is None:
+        return None
+    if "g" in family["options"] or (family["series"], family["generation"]) == ("a", "1"):
+        return "arm64"
+    return "x86_64" if family["options"][:1] in ("i", "a") and family["options"] else None
+
+
+def _quiesce(spec: Merged, server: str) -> Iterator[Finding]:
+    source = spec.text("servers", server, "source")
+    if source is not None and spec.text("sources", source, "type") == "images":
+        where = ("servers", server, "quiesce")
+        if spec.text(*where) == "require":
+            message = "a source of type images has no guest that could be quiesced"
+            yield Finding.at(spec.place(*where), "no-guest", message, "use quiesce: none, and stop the server first")
+
+
+def _tags(spec: Merged, server: str) -> Iterator[Finding]:
+    config = spec.text("servers", server, "launchConfig")
+    tags = {*spec.names("servers", server, "tags")}
+    if config is not None:
+        tags.update(spec.names("launchConfigs", config, "tags"))
+    if len(tags) > TAGS:
+        message = f"server {short(server)} and its launch config have {len(tags)} tags"
+        hint = f"AWS takes {TAGS} beside our own"
+        yield Finding.at(spec.place("servers", server), "too-many-tags", message, hint)
+
+
+def _addresses(spec: Merged) -> Iterator[Finding]:
+    """Two instances cannot have one private address."""
+    users: dict[str, str] = {}
+    for server in spec.names("servers"):
+        config = spec.text("servers", server, "launchConfig")
+        if config is None or spec.text("launchConfigs", config, "privateIp") is None:
+            continue
+        if config in users:
+            message = (
+                f"launch config {short(config)} has a privateIp, and server {short(users[config])} uses it already"
+            )
+            hint = "give each its own launch config"
+            yield Finding.at(spec.place("servers", server, "launchConfig"), "shared-address", message, hint)
+        users.setdefault(config, server)
+
+
+def _machines(spec: Merged) -> Iterator[Finding]:
+    """The same machine under two names is most likely a line that was copied and not changed."""
+    machines: dict[tuple[str, str], str] = {}
+    for server in spec.names("servers"):
+        source = spec.text("servers", server, "source")
+        locator = spec.get("servers", server, "locator")
+        if source is None or not locator:
+            continue
+        machine = (source, repr(locator))
+        if machine in machines:
+            message = f"server {short(server)} is the same machine as server {short(machines[machine])}"
+            where = spec.place("servers", server, "locator")
+            yield Finding.at(where, "same-machine", message, severity="warning")
+        machines.setdefault(machine, server)
