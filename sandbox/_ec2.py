@@ -28,11 +28,17 @@ IMPORT_SECONDS = 0.6
 _STEPS = ("pending", "validating", "converting", "updating", "booting", "preparing ami")
 
 
+def service_backends(service: str) -> Any:
+    """moto's backends of one service in the sandbox's account, by region. moto types them by literal names only."""
+    find: Any = get_backend
+    return find(service)[ACCOUNT]
+
+
 def backend(region: str) -> Any:
-    return get_backend("ec2")[ACCOUNT][region]
+    return service_backends("ec2")[region]
 
 
-class EbsSnapshot(MotoSnapshot):  # type: ignore[misc]
+class EbsSnapshot(MotoSnapshot):
     """A snapshot of the store as moto's EC2 sees it; its state is always the store's."""
 
     def __init__(self, ec2_backend: Any, snapshot: Snapshot, store: SnapshotStore) -> None:
@@ -73,7 +79,7 @@ class EbsSnapshot(MotoSnapshot):  # type: ignore[misc]
         )
 
 
-class SandboxAmi(Ami):  # type: ignore[misc]
+class SandboxAmi(Ami):
     """An AMI whose disks are real snapshots."""
 
     def __init__(self, ec2_backend: Any, ami_id: str, asked: dict[str, Any], mappings: list[dict[str, Any]]) -> None:
@@ -88,9 +94,11 @@ class SandboxAmi(Ami):  # type: ignore[misc]
             root_device_type="ebs",
             root_device_name=asked["RootDeviceName"],
             hypervisor="xen",
-            boot_mode=asked.get("BootMode"),
+            boot_mode=asked.get("BootMode") or "",
             region_name=f"{ec2_backend.region_name}a",
         )
+        # moto assumes UEFI; AWS says nothing of a mode that was not asked for.
+        setattr(self, "boot_mode", asked.get("BootMode"))  # noqa: B010 - moto types it as a text
         self.ena_support = bool(asked.get("EnaSupport"))
         self.imds_support = asked.get("ImdsSupport")
         self.tpm_support = asked.get("TpmSupport")
@@ -187,7 +195,7 @@ class Ec2:
         if asked.get("LicenseType") not in (None, "AWS", "BYOL"):
             raise EC2ClientError("InvalidParameter", "LicenseType must be AWS or BYOL.")
         role = asked.get("RoleName", "vmimport")
-        if role not in {each.name for each in get_backend("iam")[ACCOUNT]["aws"].roles.values()}:
+        if role not in {each.name for each in service_backends("iam")["aws"].roles.values()}:
             raise EC2ClientError(
                 "InvalidParameter",
                 f"The service role {role} provided does not exist or does not have sufficient permissions",
@@ -378,8 +386,8 @@ def install(ec2: Ec2) -> None:
                 {"DeviceName": each["DeviceName"], "Ebs": {**each["Ebs"], **overrides.get(each["DeviceName"], {})}}
                 for each in image.mappings
             ]
-        result = original["run_instances"](self)
-        reservation = result.result
+        result: ActionResult = original["run_instances"](self)
+        reservation: Any = result.result
         if token:
             ec2.launches[self.region, token] = (fingerprint, reservation)
         if isinstance(image, SandboxAmi):
@@ -389,7 +397,7 @@ def install(ec2: Ec2) -> None:
 
     def change(name: str, then: Any) -> Any:
         def method(self: Any) -> ActionResult:
-            result = original[name](self)
+            result: ActionResult = original[name](self)
             for instance_id in self._get_param("InstanceIds", []):
                 then(self, instance_id)
             return result
@@ -418,23 +426,27 @@ def install(ec2: Ec2) -> None:
             ec2.store.delete(snapshot_id)
         return result
 
-    EC2Response.register_image = register_image
-    EC2Response.import_image = import_image
-    EC2Response.describe_import_image_tasks = describe_import_image_tasks
-    EC2Response.cancel_import_task = cancel_import_task
-    EC2Response.run_instances = run_instances
-    EC2Response.terminate_instances = change("terminate_instances", lambda _, instance_id: ec2.guests.end(instance_id))
-    EC2Response.stop_instances = change("stop_instances", lambda _, instance_id: ec2.guests.stop(instance_id))
-    EC2Response.start_instances = change("start_instances", restart)
-    EC2Response.get_console_output = get_console_output
-    EC2Response.delete_snapshot = delete_snapshot
+    replacements: dict[str, Any] = {
+        "register_image": register_image,
+        "import_image": import_image,
+        "describe_import_image_tasks": describe_import_image_tasks,
+        "cancel_import_task": cancel_import_task,
+        "run_instances": run_instances,
+        "terminate_instances": change("terminate_instances", lambda _, instance_id: ec2.guests.end(instance_id)),
+        "stop_instances": change("stop_instances", lambda _, instance_id: ec2.guests.stop(instance_id)),
+        "start_instances": change("start_instances", restart),
+        "get_console_output": get_console_output,
+        "delete_snapshot": delete_snapshot,
+    }
+    for name, method in replacements.items():
+        setattr(EC2Response, name, method)
 
 
 def _disks(ec2: Ec2, instance: Any) -> list[tuple[str, Snapshot]]:
     """(serial number, snapshot) of the instance's volumes, the root first. Nitro shows a volume's id as its serial."""
     image = backend(instance.ec2_backend.region_name).amis.get(instance.image_id)
     found = []
-    for device, attached in sorted(
+    for _, attached in sorted(
         instance.block_device_mapping.items(), key=lambda each: each[0] != getattr(image, "root_device_name", None)
     ):
         volume = backend(instance.ec2_backend.region_name).get_volume(attached.volume_id)

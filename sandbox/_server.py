@@ -16,12 +16,11 @@ from urllib.parse import parse_qs, parse_qsl, unquote
 
 from cheroot import wsgi
 from cheroot.ssl.builtin import BuiltinSSLAdapter
-from moto.backends import get_backend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from sandbox._boot import Guests
-from sandbox._ebs import ACCOUNT, Answer, EbsApi, EbsError, Request
-from sandbox._ec2 import Ec2, backend, install
+from sandbox._ebs import Answer, EbsApi, EbsError, Request
+from sandbox._ec2 import Ec2, backend, install, service_backends
 from sandbox._faults import Faults
 from sandbox._state import SavedState
 from sandbox._store import Snapshot, SnapshotStore
@@ -224,7 +223,7 @@ def _error(service: str, code: str, message: str, status: int) -> Answer:
 
 def _make_import_role() -> None:
     """The service role of VM import, which an account that imports has (docs/security.md says how it gets it)."""
-    iam = get_backend("iam")[ACCOUNT]["aws"]
+    iam = service_backends("iam")["aws"]
     if "vmimport" in {role.name for role in iam.roles.values()}:
         return
     trust = {
@@ -238,7 +237,7 @@ def _make_import_role() -> None:
             }
         ],
     }
-    iam.create_role("vmimport", json.dumps(trust), "/", None, "Made by the sandbox", [], 3600)
+    iam.create_role("vmimport", json.dumps(trust), "/", None, "Made by the sandbox", [], "3600")
 
 
 def _default_encryption(region: str) -> str | None:
@@ -248,14 +247,9 @@ def _default_encryption(region: str) -> str | None:
 
 def _ebs_key(region: str) -> str:
     """The key behind alias/aws/ebs, made on first use as AWS does."""
-    return str(
-        get_backend("kms")[ACCOUNT][region]
-        .describe_key(
-            get_backend("kms")[ACCOUNT][region].get_key_id_from_alias("alias/aws/ebs")
-            or backend(region)._create_default_encryption_key()
-        )
-        .arn
-    )
+    kms = service_backends("kms")[region]
+    key = kms.get_key_id_from_alias("alias/aws/ebs") or backend(region)._create_default_encryption_key()
+    return str(kms.describe_key(key).arn)
 
 
 class SandboxServer:
@@ -265,7 +259,7 @@ class SandboxServer:
         self.app = app
         self._server = wsgi.Server((host, port), app, numthreads=THREADS, request_queue_size=128, timeout=120)
         self._server.max_request_body_size = 0
-        self._server.error_log = _quiet
+        setattr(self._server, "error_log", _quiet)  # noqa: B010 - cheroot documents it as an attribute to set
         if tls:
             self._server.ssl_adapter = BuiltinSSLAdapter(*tls)
         self._server.prepare()

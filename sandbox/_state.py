@@ -11,14 +11,9 @@ import pickle
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from moto.backends import get_backend
-
-from sandbox._ebs import ACCOUNT
-
-if TYPE_CHECKING:
-    from sandbox._ec2 import Ec2
+from sandbox._ec2 import Ec2, service_backends
 
 SERVICES = ("ec2", "kms", "iam", "sns", "ssm")
 PAUSE = 1.0  # seconds between two writes, at least
@@ -51,18 +46,17 @@ class SavedState:
 
     def load(self, ec2: Ec2) -> None:
         """Bring back what an earlier life saved, then show moto every snapshot of the store."""
-        shown: set[str] = set()
         with contextlib.suppress(FileNotFoundError):
             saved: dict[str, Any] = pickle.loads(self.path.read_bytes())
             for service in SERVICES:
-                get_backend(service)[ACCOUNT].update(saved[service])
+                service_backends(service).update(saved[service])
             ec2.tasks.update(saved["tasks"])
             ec2.launches.update(saved["launches"])
-        for backend in get_backend("ec2")[ACCOUNT].values():
+        for backend in service_backends("ec2").values():
             for snapshot_id in [key for key, value in backend.snapshots.items() if hasattr(value, "stored")]:
                 del backend.snapshots[snapshot_id]
         for snapshot in ec2.store.snapshots.values():
-            if not snapshot.meta.deleted and snapshot.meta.snapshot_id not in shown:
+            if not snapshot.meta.deleted:
                 ec2.show(snapshot)
 
     def _late(self, ec2: Ec2) -> None:
@@ -74,7 +68,7 @@ class SavedState:
         """None while another thread is changing a dictionary: the next call that changes something writes again."""
         for _ in range(5):
             try:
-                state: dict[str, Any] = {service: dict(get_backend(service)[ACCOUNT]) for service in SERVICES}
+                state: dict[str, Any] = {service: dict(service_backends(service)) for service in SERVICES}
                 return pickle.dumps(state | {"tasks": ec2.tasks, "launches": ec2.launches})
             except RuntimeError:
                 time.sleep(0.01)

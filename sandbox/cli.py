@@ -7,7 +7,6 @@ import ipaddress
 import json
 import os
 import signal
-import sys
 import threading
 from pathlib import Path
 from types import FrameType
@@ -68,4 +67,4 @@ def _parse() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

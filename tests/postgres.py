@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -34,17 +35,17 @@ def server(bin_folder: Path) -> Iterator[Path]:
             user = pwd.getpwnam("nobody").pw_uid
             os.chown(folder, user, -1)
         data, socket = folder / "data", folder
-        run = {"user": user, "cwd": folder, "check": True, "capture_output": True}
+        run: dict[str, Any] = {"user": user, "cwd": folder, "check": True, "capture_output": True}
         initdb = [bin_folder / "initdb", "-D", data, "-U", "rehost", "-A", "trust", "-E", "UTF8", "--no-locale", "-N"]
-        subprocess.run([*map(str, initdb)], **run)  # type: ignore[call-overload]
+        subprocess.run([*map(str, initdb)], **run)
         options = f"-c listen_addresses='' -c unix_socket_directories={socket} -c fsync=off -c max_connections=200"
         start = [bin_folder / "pg_ctl", "-D", data, "-w", "-l", folder / "log", "-o", options, "start"]
-        subprocess.run([*map(str, start)], **{**run, "capture_output": False, "stdout": subprocess.DEVNULL})  # type: ignore[call-overload]
+        subprocess.run([*map(str, start)], **{**run, "capture_output": False, "stdout": subprocess.DEVNULL})
         try:
             yield socket
         finally:
             stop = [bin_folder / "pg_ctl", "-D", data, "-w", "-m", "immediate", "stop"]
-            subprocess.run([*map(str, stop)], **run)  # type: ignore[call-overload]
+            subprocess.run([*map(str, stop)], **run)
 
 
 @contextmanager
@@ -53,9 +54,9 @@ def database(socket: Path) -> Iterator[str]:
     name = f"test_{uuid4().hex}"
     admin = f"host={socket} user=rehost dbname=postgres"
     with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
+        connection.execute(f"CREATE DATABASE {name}")
     try:
         yield f"postgresql://rehost@/{name}?host={socket}"
     finally:
         with psycopg.connect(admin, autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[call-overload]
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")

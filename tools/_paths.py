@@ -24,5 +24,5 @@ def sdk_version() -> str:
     text = (ROOT / "requirements" / "runtime.txt").read_text()
     found = re.search(r"^pulumi==([\d.]+)", text, re.MULTILINE)
     if found is None:
-        raise LookupError("requirements/runtime.txt pins no pulumi")  # noqa: TRY003
+        raise LookupError("requirements/runtime.txt pins no pulumi")
     return found.group(1)

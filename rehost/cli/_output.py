@@ -13,7 +13,9 @@ import typer
 from rich.console import Console
 
 #: Results go to standard output, everything said about them to standard error.
-out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+#: In a pipe a table is as wide as its content: what is cut off there is lost.
+PIPE_WIDTH = 400
+out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 

@@ -71,12 +71,12 @@ def find_job(control: ControlPlane, server: str, stack: str | None) -> Job:
     if len(found) == 1:
         return found[0]
     if found:
-        fail(
-            f"{server} is in several stacks: {', '.join(sorted(job.spec.stack for job in found))}; name one with --stack",
-            Exit.USAGE,
-        )
-    known = ", ".join(sorted({job.spec.server for job in jobs})) or "none"
-    fail(f"there is no replication job for {server!r}; known servers: {known}", Exit.USAGE)
+        stacks = ", ".join(sorted(job.spec.stack for job in found))
+        problem = f"{server} is in several stacks: {stacks}; name one with --stack"
+    else:
+        known = ", ".join(sorted({job.spec.server for job in jobs})) or "none"
+        problem = f"there is no replication job for {server!r}; known servers: {known}"
+    return fail(problem, Exit.USAGE)
 
 
 def _serve(project: Project, control: ControlPlane, job: Job) -> None:

@@ -46,8 +46,8 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path: Path) -> None:
     control = ControlPlane.open(url)
     job = control.jobs.put(spec())
     connection = control._db.engine.pool.connect()
-    pages = connection.execute("PRAGMA page_count").fetchone()[0]  # type: ignore[attr-defined]
-    connection.execute(f"PRAGMA max_page_count={pages + 2}")  # type: ignore[attr-defined]
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    connection.execute(f"PRAGMA max_page_count={pages + 2}")
     connection.close()
     with pytest.raises(DatabaseFull, match="free space"):
         control.events.add("note", "x" * 1_000_000)

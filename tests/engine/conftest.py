@@ -95,7 +95,8 @@ class EngineProject:
         return self.run("rehost", *arguments, ok=ok)
 
     def status(self) -> dict[str, Any]:
-        return json.loads(self.rehost("status", "--json").stdout)
+        found: dict[str, Any] = json.loads(self.rehost("status", "--json").stdout)
+        return found
 
     def aws(self, service: str) -> Any:
         return boto3.client(

@@ -19,7 +19,7 @@ def test_a_wrong_spec_says_everything_and_makes_nothing(project: EngineProject) 
     said = project.pulumi("preview", ok=False)
     assert said.returncode != 0
     for expected in (
-        "estate.yaml:9:13: there is no 'export' in sources (did you mean exports?)",
+        "estate.yaml:9:13: export is not in sources (did you mean exports?)",
         "did you mean replicate?",
     ):
         assert expected in said.stdout + said.stderr
