@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import graphlib
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
@@ -12,6 +11,7 @@ from rehost.spec._messages import LATER_PHASES
 from rehost.spec._yaml import Path
 
 _REFERENCES = (("source", "sources"), ("schedule", "schedules"), ("launchConfig", "launchConfigs"))
+_TOLD = 8  # names of a cycle that are written out
 
 
 def findings(spec: Merged) -> Iterator[Finding]:
@@ -31,7 +31,7 @@ def _references(spec: Merged) -> Iterator[Finding]:
     for path, server in _members(spec):
         yield from _dangling(spec, "servers", server, path)
     for application in spec.names("applications"):
-        groups = spec.names("applications", application, "groups")
+        groups = dict.fromkeys(spec.names("applications", application, "groups"))
         for group in groups:
             for path, other in spec.texts("applications", application, "groups", group, "after"):
                 if other not in groups:
@@ -67,7 +67,7 @@ def _homes(spec: Merged) -> Iterator[Finding]:
         groups.setdefault(server, home)
     if "applications" not in spec.unsure and not any(path[0] == "applications" for path in spec.wrong):
         for server in spec.names("servers"):
-            if server not in groups:
+            if server not in groups and not spec.is_wrong("servers", server):
                 message = f"server {short(server)} is in no application"
                 hint = "it replicates, but nothing waits for it or launches it"
                 where = spec.place("servers", server)
@@ -97,30 +97,39 @@ def _launches(spec: Merged) -> Iterator[Finding]:
 
 def _cycles(spec: Merged) -> Iterator[Finding]:
     for application in spec.names("applications"):
-        groups = spec.names("applications", application, "groups")
-        waits: dict[str, list[str]] = {}
-        for group in groups:
+        waits: dict[str, list[str]] = {group: [] for group in spec.names("applications", application, "groups")}
+        for group, others in waits.items():
             after = spec.texts("applications", application, "groups", group, "after")
-            waits[group] = [other for _path, other in after if other in groups]
-        while cycle := _cycle(waits):
-            first = min(cycle, key=groups.index)
-            start = cycle.index(first)
-            told = " after ".join(map(short, [*cycle[start:], *cycle[:start], first]))
-            where = spec.place("applications", application, "groups", first, "after")
-            message = f"groups of application {short(application)} wait for each other: {told}"
+            others.extend(other for _path, other in after if other in waits)
+        for cycle in _cycles_of(waits):
+            told = [*map(short, cycle[:_TOLD]), *(["..."] if len(cycle) > _TOLD else []), short(cycle[0])]
+            where = spec.place("applications", application, "groups", cycle[0], "after")
+            message = f"groups of application {short(application)} wait for each other: {' after '.join(told)}"
             yield Finding.at(where, "cycle", message)
-            for group in cycle:
-                waits[group] = []
 
 
-def _cycle(waits: Mapping[str, list[str]]) -> list[str]:
-    """Names of which each waits for the next, and the last for the first; none, where there is no cycle."""
-    try:
-        graphlib.TopologicalSorter(waits).prepare()
-    except graphlib.CycleError as error:
-        found: list[str] = error.args[1]
-        return found[:0:-1]  # the first stands at the end once more, and each waits for the one before it
-    return []
+def _cycles_of(waits: Mapping[str, list[str]]) -> Iterator[list[str]]:
+    """Names of which each waits for the next, and the last for the first. At least one for each knot of them.
+
+    A walk in depth, in linear time, that does not recurse.
+    """
+    done: set[str] = set()
+    for start in waits:
+        trail, ahead = [start], [iter(waits[start])]
+        place = {start: 0}  # of each name on the trail
+        while start not in done:
+            other = next(ahead[-1], None)
+            if other is None:
+                ahead.pop()
+                name = trail.pop()
+                del place[name]
+                done.add(name)
+            elif other in place:
+                yield trail[place[other] :]
+            elif other not in done:
+                place[other] = len(trail)
+                trail.append(other)
+                ahead.append(iter(waits[other]))
 
 
 def _windows(spec: Merged) -> Iterator[Finding]:

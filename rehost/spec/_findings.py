@@ -7,17 +7,22 @@ RehostError
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
 from rehost.errors import RehostError
 
+#: Of one stage, for one file or for all of them: nobody reads more, and a hostile file could have a million.
+MAX_ERRORS = 1000
+
 #: So many names are still worth listing where none is near.
 _FEW = 12
-#: Above it, looking for the nearest one costs more than it tells.
-_TOO_MANY = 5000
+#: Up to so many, a word is compared with each of them.
+_MANY = 200
+#: No name of the spec is longer.
+_LONG = 100
 
 
 @dataclass(frozen=True, order=True)
@@ -65,6 +70,22 @@ class Finding:
         return asdict(self)
 
 
+def too_many(where: Position) -> Finding:
+    message = f"there are more than {MAX_ERRORS} errors of this kind"
+    return Finding.at(where, "too-many", message, "correct some, and see the rest")
+
+
+def bounded(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """At most MAX_ERRORS errors of what may be endless, and all of the warnings before the last of them."""
+    errors = 0
+    for each in findings:
+        errors += each.is_error
+        if errors > MAX_ERRORS:
+            yield too_many(each.position)
+            return
+        yield each
+
+
 class SpecErrors(RehostError):
     """The spec cannot be used. `findings` holds everything that was found, warnings included."""
 
@@ -81,13 +102,33 @@ def closest(word: str, known: Iterable[str]) -> str | None:
 
 @lru_cache(maxsize=4096)
 def _closest(word: str, names: tuple[str, ...]) -> str | None:
-    if len(names) > _TOO_MANY:
+    if len(word) > _LONG:
         return None
-    folded: dict[str, str] = {}
-    for name in names:
-        folded.setdefault(name.casefold(), name)
-    found = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.6)
+    wanted = word.casefold()
+    if len(names) <= _MANY:
+        folded = {name.casefold(): name for name in reversed(names)}
+    else:
+        index = _index(names)
+        folded = {index[variant].casefold(): index[variant] for variant in _variants(wanted) if variant in index}
+    found = difflib.get_close_matches(wanted, folded, n=1, cutoff=0.6)
     return folded[found[0]] if found else None
+
+
+@lru_cache(maxsize=16)
+def _index(names: tuple[str, ...]) -> dict[str, str]:
+    """Among many names, the nearest one is that which equals the word once each lacks at most one letter.
+
+    It costs a look-up a letter of the word, where comparing it with each name would cost seconds for a thousand words.
+    """
+    index: dict[str, str] = {}
+    for name in names:
+        for variant in _variants(name.casefold()):
+            index.setdefault(variant, name)
+    return index
+
+
+def _variants(word: str) -> set[str]:
+    return {word, *(word[:place] + word[place + 1 :] for place in range(len(word)))}
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

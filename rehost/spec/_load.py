@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from rehost.spec import _build, _checks, _limits, _schema, _user_data, _yaml
 from rehost.spec._files import Folder
-from rehost.spec._findings import Finding, SpecErrors
-from rehost.spec._merge import Merged
+from rehost.spec._findings import MAX_ERRORS, Finding, SpecErrors, bounded, too_many
+from rehost.spec._merge import SECTIONS, Merged
 from rehost.spec._model import Estate
 
 #: Findings of the schema that make a value useless to the checks. The others are about a key of it.
@@ -38,17 +39,26 @@ def check(folder: Path, *, root: Path | None = None) -> tuple[Estate | None, lis
         document = _yaml.parse(content, name)
         found.update(document.findings)
         if document.is_whole and document.data is not None:
-            for path, finding in _schema.findings(document):
-                found.add(finding)
-                if finding.rule in _USELESS:
-                    merged.wrong.add(path)
-        found.update(merged.add(document))
+            found.update(_against_schema(document, merged))
+        found.update(bounded(merged.add(document)))
     if place.findings:
-        merged.unsure.update(merged.entries)
-    found.update(place.findings)
-    found.update(_checks.findings(merged))
-    found.update(_limits.findings(merged))
+        found.update(place.findings)
+        merged.unsure.update(SECTIONS)
+    found.update(bounded(_checks.findings(merged)))
+    found.update(bounded(_limits.findings(merged)))
     user_data, wrong = _user_data.read(merged, place)
     found.update(wrong)
     estate = None if any(each.is_error for each in found) else _build.estate(merged, place, user_data)
     return estate, sorted(found)
+
+
+def _against_schema(document: _yaml.Document, merged: Merged) -> Iterator[Finding]:
+    """What the schema refuses. A document with too much of it goes no further: nothing in it can be relied on."""
+    for number, (path, finding) in enumerate(_schema.findings(document)):
+        if number == MAX_ERRORS:
+            yield too_many(finding.position)
+            document.data, document.is_whole = None, False
+            return
+        yield finding
+        if finding.rule in _USELESS:
+            merged.wrong.add(path)

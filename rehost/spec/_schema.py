@@ -26,15 +26,13 @@ def schema() -> dict[str, Any]:
     return loaded
 
 
-def findings(document: Document, using: Mapping[str, Any] | None = None) -> list[tuple[Path, Finding]]:
+def findings(document: Document, using: Mapping[str, Any] | None = None) -> Iterator[tuple[Path, Finding]]:
     """Everything in which a document differs from the schema, with the path of the value that is wrong."""
     validator = _validator() if using is None else _Validator(using)
-    found = []
     for error in validator.iter_errors(document.data):
         for path, finding in findings_of(error, document):
             if not (path in document.refused and finding.rule in _SHAPE):
-                found.append((path, finding))
-    return found
+                yield path, finding
 
 
 def _pattern(_validator: Any, pattern: str, instance: Any, _schema: Any) -> Iterator[jsonschema.ValidationError]:

@@ -14,12 +14,8 @@ from typing import Any
 import yaml
 
 from rehost.spec import _syntax
-from rehost.spec._findings import Finding, Position, short
+from rehost.spec._findings import MAX_ERRORS, Finding, Position, short, too_many
 from rehost.spec._scalars import plain
-
-MAX_DEPTH = 40
-#: A file with more than so many errors of form is not read to its end.
-MAX_FINDINGS = 200
 
 Path = tuple[str | int, ...]
 
@@ -98,8 +94,8 @@ class _Builder:
             self._place(plain(event.value) if event.implicit[0] else event.value, event)
         elif isinstance(event, yaml.CollectionStartEvent):
             self._check(event)
-            if len(self.stack) >= MAX_DEPTH:
-                self._find(event, "too-deep", f"this is nested more than {MAX_DEPTH} deep")
+            if len(self.stack) >= _syntax.MAX_DEPTH:
+                self._find(event, "too-deep", _syntax.TOO_DEEP)
                 raise _Stop
             value: Any = {} if isinstance(event, yaml.MappingStartEvent) else []
             muted = bool(self.stack) and (self.stack[-1].is_muted or self.stack[-1].mutes_next)
@@ -184,10 +180,8 @@ class _Builder:
             return
         found = self.document.findings
         where = Position(self.document.name, *_place_of(event))
-        if len(found) >= MAX_FINDINGS:
-            found.append(
-                Finding.at(where, "too-many", "the rest of this file was not read: correct what is above first")
-            )
+        if len(found) >= MAX_ERRORS:
+            found.append(too_many(where))
             raise _Stop
         found.append(Finding.at(where, rule, message, hint))
 
