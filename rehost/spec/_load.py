@@ -48,6 +48,9 @@ def check(folder: Path, *, root: Path | None = None) -> tuple[Estate | None, lis
     found.update(bounded(_limits.findings(merged)))
     user_data, wrong = _user_data.read(merged, place)
     found.update(wrong)
+    if not (found or merged.entries["servers"]):
+        message = "the spec declares no servers"
+        found.add(Finding(place.relative(place.path), 1, 1, message, severity="warning", rule="no-servers"))
     estate = None if any(each.is_error for each in found) else _build.estate(merged, place, user_data)
     return estate, sorted(found)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 
-from rehost.spec._findings import Finding, Position
+from rehost.spec._findings import MAX_ERRORS, Finding, Position, closest
 from rehost.spec._yaml import Document, Path
 
 SECTIONS = ("sources", "schedules", "launchConfigs", "servers", "applications", "waves")
+_KEYS = frozenset({"apiVersion", *SECTIONS})
 
 
 class Merged:
@@ -28,6 +30,10 @@ class Merged:
             return
         if () in document.refused:
             self.unsure.update(SECTIONS)
+        # A section whose name is mistyped has names in it all the same.
+        self.unsure.update(
+            filter(None, (closest(key, SECTIONS) for key in islice(data, MAX_ERRORS) if key not in _KEYS))
+        )
         for section in SECTIONS:
             if section not in data:
                 continue

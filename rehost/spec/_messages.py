@@ -49,10 +49,7 @@ def findings_of(error: Any, document: Document) -> Told:
             yield path, _not_in(error, path, where, what)
         case "const":
             wanted = json.dumps(error.validator_value)
-            yield (
-                path,
-                Finding.at(where, "wrong-value", f"{what} must be {wanted}, not {_found(error)}", _advice(error)),
-            )
+            yield path, Finding.at(where, "wrong-value", f"{what} must be {wanted}, not {_found(error)}")
         case "pattern":
             yield path, Finding.at(where, "wrong-value", f"{what} cannot be {_found(error)}", _advice(error))
         case "uniqueItems":
@@ -167,6 +164,8 @@ def _type_hint(error: Any) -> str:
         return "put it in quotes"
     if wanted == "boolean" and str(value).lower() in ("yes", "no", "on", "off"):
         return "yes, no, on and off are text"
+    if wanted == "boolean":
+        return ""
     return _advice(error)
 
 

@@ -82,7 +82,9 @@ def _told(context: str, problem: str, rest: str, is_last: bool) -> tuple[bool, s
             return False, "tab", "a tab stands here", "YAML is indented with spaces"
         return False, "syntax", f"text cannot begin with {rest[:1]}", "put it in quotes"
     if "mapping values" in problem:
-        hint = "text with ': ' in it needs quotes; otherwise look at the indentation"
+        hint = (
+            "text with ': ' in it needs quotes; otherwise a colon is missing before this, or the indentation is wrong"
+        )
         return False, "syntax", "there can be no key here", hint
     if "could not find expected ':'" in problem:
         return True, "syntax", "this is no key: no colon and space follow it", ""
