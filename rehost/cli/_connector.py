@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+import sys
+from typing import Annotated, Any
 
 import typer
 
@@ -12,6 +13,23 @@ from rehost.cli._project import find_project
 from rehost.connector import ConnectorSettings, is_embedded
 
 app = typer.Typer(help="The worker beside the source machines.", no_args_is_help=True)
+
+
+def _log_to_standard_error() -> None:
+    """Lines for a person on a terminal, JSON lines in a file or a journal."""
+    import structlog
+
+    to_person = sys.stderr.isatty()
+    render: Any = structlog.dev.ConsoleRenderer() if to_person else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *([] if to_person else [structlog.processors.format_exc_info]),
+            render,
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
 
 
 @app.command("run")
@@ -58,6 +76,7 @@ def run(
         max_runs=max_runs,
         workers=workers,
     )
+    _log_to_standard_error()
     os.environ.pop(
         "PULUMI_CONFIG_PASSPHRASE", None
     )  # not ours to hold; an embedded connector inherits it from `pulumi up`
