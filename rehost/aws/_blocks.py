@@ -122,7 +122,7 @@ class BlockPlane:
                 if answer.status_code in (200, 201):
                     return answer
                 error = _refusal(operation, answer)
-            except (boto.HTTPClientError, OSError) as broken:
+            except (boto.HTTPClientError, boto.ConnectionError, OSError) as broken:
                 error = errors.EndpointUnreachable(endpoint=self._endpoint, reason=errors.reason_of(broken))
             if isinstance(error, errors.Throttled):
                 self._count("throttled")
