@@ -28,7 +28,7 @@ def _references(spec: Merged) -> Iterator[Finding]:
             name = spec.text("servers", server, key)
             if name is not None:
                 yield from _dangling(spec, section, name, ("servers", server, key))
-    for path, server in _members(spec):
+    for path, server in members(spec):
         yield from _dangling(spec, "servers", server, path)
     for application in spec.names("applications"):
         groups = dict.fromkeys(spec.names("applications", application, "groups"))
@@ -49,7 +49,7 @@ def _dangling(spec: Merged, section: str, name: str, path: Path) -> Iterator[Fin
         yield Finding.at(spec.place(*path), "dangling-name", f"{short(name)} is not in {section}", hint)
 
 
-def _members(spec: Merged) -> Iterator[tuple[Path, str]]:
+def members(spec: Merged) -> Iterator[tuple[Path, str]]:
     """Each mention of a server in a group, with its path."""
     for application in spec.names("applications"):
         for group in spec.names("applications", application, "groups"):
@@ -59,7 +59,7 @@ def _members(spec: Merged) -> Iterator[tuple[Path, str]]:
 def _homes(spec: Merged) -> Iterator[Finding]:
     """A server is in one group of one application, an application in one wave."""
     groups: dict[str, str] = {}
-    for path, server in _members(spec):
+    for path, server in members(spec):
         home = f"group {short(str(path[3]))} of application {short(str(path[1]))}"
         if server in groups:
             message = f"server {short(server)} is in {groups[server]} already"
@@ -82,7 +82,7 @@ def _homes(spec: Merged) -> Iterator[Finding]:
 
 
 def _launches(spec: Merged) -> Iterator[Finding]:
-    for path, server in _members(spec):
+    for path, server in members(spec):
         phase = spec.text("applications", path[1], "phase")
         entry = spec.get("servers", server)
         if (

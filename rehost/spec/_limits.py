@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from rehost.spec._checks import members
 from rehost.spec._findings import Finding, short
 from rehost.spec._merge import Merged
 
@@ -17,12 +18,13 @@ _FAMILY = re.compile(r"(?P<series>[a-z]+)(?P<generation>[0-9]+)(?P<options>[a-z]
 
 
 def findings(spec: Merged) -> Iterator[Finding]:
+    applications = {server: str(path[1]) for path, server in members(spec)}
     for server in spec.names("servers"):
         yield from _import(spec, server)
         yield from _encryption(spec, server)
         yield from _processor(spec, server)
         yield from _quiesce(spec, server)
-        yield from _tags(spec, server)
+        yield from _tags(spec, server, applications.get(server))
     yield from _addresses(spec)
     yield from _machines(spec)
 
@@ -96,14 +98,16 @@ def _quiesce(spec: Merged, server: str) -> Iterator[Finding]:
             yield Finding.at(spec.place(*where), "no-guest", message, "use quiesce: none, and stop the server first")
 
 
-def _tags(spec: Merged, server: str) -> Iterator[Finding]:
+def _tags(spec: Merged, server: str, application: str | None) -> Iterator[Finding]:
     config = spec.text("servers", server, "launchConfig")
     tags = {*spec.names("servers", server, "tags")}
+    if application is not None:
+        tags.update(spec.names("applications", application, "tags"))
     if config is not None:
         tags.update(spec.names("launchConfigs", config, "tags"))
     if len(tags) > TAGS:
-        message = f"server {short(server)} and its launch config have {len(tags)} tags"
-        hint = f"AWS takes {TAGS} beside our own"
+        message = f"server {short(server)} has {len(tags)} tags"
+        hint = f"with those of its application and its launch config; AWS takes {TAGS} beside our own"
         yield Finding.at(spec.place("servers", server), "too-many-tags", message, hint)
 
 
