@@ -17,6 +17,7 @@ from rich.console import Console
 
 from rehost.aws import Aws, AwsSettings
 from rehost.control import ControlPlane
+from rehost.processes import is_running
 from sandbox import Sandbox
 from tools.environment import environment
 
@@ -217,5 +218,5 @@ def _end(pid: int) -> None:
         return  # the number belongs to somebody else by now
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + 20
-    while Path(f"/proc/{pid}/cmdline").exists() and time.monotonic() < deadline:
+    while is_running(pid) and time.monotonic() < deadline:
         time.sleep(0.05)

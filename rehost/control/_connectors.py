@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Sequence
 from dataclasses import fields
@@ -14,6 +13,7 @@ import sqlalchemy as sa
 from rehost.control._database import Database
 from rehost.control._records import Connector
 from rehost.control._tables import connectors
+from rehost.processes import is_running
 
 #: Seconds without a heartbeat after which a connector no longer counts as live. It gives one every 5.
 SILENCE = 20.0
@@ -72,15 +72,7 @@ class Connectors:
 
 def is_dead(connector: Connector) -> bool:
     """Whether the process is known to be gone, which only its own machine can tell."""
-    if connector.host != socket.gethostname():
-        return False
-    try:
-        os.kill(connector.pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
+    return connector.host == socket.gethostname() and not is_running(connector.pid)
 
 
 def connector_of(row: Any) -> Connector:

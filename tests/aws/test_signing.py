@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
+from typing import Any
 from unittest.mock import patch
 from urllib.parse import quote
 
@@ -61,7 +62,7 @@ def test_each_signature_equals_botocores(
 def test_renewed_credentials_sign_anew() -> None:
     credentials = Credentials("AKID", "first")
     signer = Signer(credentials, "eu-central-1", "ebs")
-    arguments = ("GET", "host", "/", {}, {}, hashlib.sha256(b"").hexdigest())
+    arguments: tuple[Any, ...] = ("GET", "host", "/", {}, {}, hashlib.sha256(b"").hexdigest())
     with patch("rehost.aws._signing.datetime") as clock:
         clock.now.return_value = datetime(2026, 12, 5, tzinfo=UTC)
         before = signer.headers(*arguments)["authorization"]

@@ -17,6 +17,7 @@ from uuid import uuid4
 import boto3
 import pytest
 
+from rehost.processes import is_running
 from sandbox import Sandbox
 from tools.environment import project_environment
 
@@ -133,7 +134,7 @@ class EngineProject:
                 os.kill(connector["pid"], signal.SIGTERM)
             except ProcessLookupError:
                 continue
-            while Path(f"/proc/{connector['pid']}").exists():
+            while is_running(connector["pid"]):
                 time.sleep(0.02)
 
 
