@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -57,7 +57,7 @@ class Faults:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._armed: list[Fault] = []
-        self._calls: Counter[str] = Counter()
+        self._calls: defaultdict[str, Counter[str]] = defaultdict(Counter)  # by access key
 
     def add(self, settings: Mapping[str, Any]) -> None:
         """Raises TypeError or ValueError for settings that are not a fault's."""
@@ -73,12 +73,13 @@ class Faults:
         with self._lock:
             return [asdict(fault) for fault in self._armed]
 
-    def strike(self, service: str, operation: str, facts: Mapping[str, str]) -> list[Fault]:
+    def strike(self, service: str, operation: str, facts: Mapping[str, str], access_key: str = "") -> list[Fault]:
         """Count the call, and say which faults hit it."""
         with self._lock:
-            self._calls[f"{service}.{operation}"] += 1
+            self._calls[access_key][f"{service}.{operation}"] += 1
             return [fault for fault in self._armed if fault.strikes(service, operation, facts)]
 
-    def calls(self) -> dict[str, int]:
+    def calls(self) -> dict[str, dict[str, int]]:
+        """By access key: how often each `service.Operation` was called."""
         with self._lock:
-            return dict(self._calls)
+            return {key: dict(counts) for key, counts in self._calls.items()}
