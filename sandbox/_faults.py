@@ -6,7 +6,7 @@ import random
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 ACTIONS = ("error", "throttle", "drop", "latency", "corrupt")
@@ -51,6 +51,10 @@ class Fault:
         return True
 
 
+#: What may be set; the rest of a fault counts.
+SETTINGS = tuple(each.name for each in fields(Fault) if each.name not in ("seen", "hits"))
+
+
 class Faults:
     """The armed faults, and how often each operation was called. Thread-safe."""
 
@@ -61,6 +65,10 @@ class Faults:
 
     def add(self, settings: Mapping[str, Any]) -> None:
         """Raises TypeError or ValueError for settings that are not a fault's."""
+        unknown = settings.keys() - SETTINGS
+        if unknown:
+            message = f"a fault has no {', '.join(sorted(unknown))}; it has {', '.join(SETTINGS)}"
+            raise ValueError(message)
         fault = Fault(**settings)
         with self._lock:
             self._armed.append(fault)
