@@ -54,7 +54,11 @@ def run(
         for job, each in zip(jobs, runs, strict=True):
             out.print(f"{job.spec.server}: {each.id}")
         return
-    ended = _watch(control, jobs, runs)
+    try:
+        ended = _watch(control, jobs, runs)
+    except KeyboardInterrupt:
+        err.print("no longer watched: the connector goes on with it, and `rehost status` shows how far it is")
+        raise typer.Exit(130) from None
     if as_json:
         print_json(
             {"runs": [{"server": job.spec.server, **asdict(each)} for job, each in zip(jobs, ended, strict=True)]}
