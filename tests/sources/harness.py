@@ -29,7 +29,7 @@ INITIAL = (_initial(3 * MIB + 512, 0, 1, 17, 47) + b"", _initial(MIB, 5))
 
 
 class Harness(ABC):
-    """One a test. A subclass makes `source` in `__init__`, with one server whose disks hold INITIAL, the root disk first.
+    """One a test. A subclass sets what stands below in its `__init__`: a source with one server whose disks hold INITIAL, the root disk first.
 
     What a platform cannot do (shrink a disk, say) calls `pytest.skip` with the reason.
     """
@@ -40,9 +40,9 @@ class Harness(ABC):
     tracks_changes: ClassVar[bool]
 
     source: Source
-    locator: ClassVar[Locator]  # the server
-    unknown: ClassVar[Locator]  # well formed, but there is no such server
-    wrong: ClassVar[Sequence[Locator]]  # not locators of this source
+    locator: Locator  # the server
+    unknown: Locator  # well formed, but there is no such server
+    wrong: Sequence[Locator]  # not locators of this source
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder  # empty, the test's own

@@ -10,7 +10,7 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from rehost.sources import ImagesSource
 from rehost.sources._reflink import reflink
@@ -56,19 +56,18 @@ class ImagesHarness(Harness):
     tracks_changes = False
     copying = False
 
-    locator: ClassVar = {"name": "web-01"}
-    unknown: ClassVar = {"name": "web-02"}
-    wrong: ClassVar = (
-        {},
-        {"nme": "web-01"},
-        {"name": "web-01", "path": "web-01"},
-        {"disks": []},
-        {"disks": "a"},
-        {"path": ""},
-    )
-
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
+        self.locator = {"name": "web-01"}
+        self.unknown = {"name": "web-02"}
+        self.wrong = (
+            {},
+            {"nme": "web-01"},
+            {"name": "web-01", "path": "web-01"},
+            {"disks": []},
+            {"disks": "a"},
+            {"path": ""},
+        )
         self.server = folder / ROOT / "web-01"
         self.server.mkdir(parents=True)
         self.paths = [self.server / "0-root.raw", self.server / "1-data.raw"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 
@@ -18,12 +17,11 @@ class MemoryHarness(Harness):
     tracks_changes = True
     max_read: int | None = None
 
-    locator: ClassVar = {"name": "web-01"}
-    unknown: ClassVar = {"name": "web-02"}
-    wrong: ClassVar = ({}, {"nme": "web-01"}, {"name": "web-01", "path": "x"})
-
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
+        self.locator = {"name": "web-01"}
+        self.unknown = {"name": "web-02"}
+        self.wrong = ({}, {"nme": "web-01"}, {"name": "web-01", "path": "x"})
         self.memory = self.source = MemorySource({"web-01": INITIAL, "idle": [bytes(512)]}, max_read=self.max_read)
 
     def content(self, disk: int) -> bytes:
