@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import re
@@ -36,8 +37,11 @@ _REFUSALS = {
 }
 
 
-class DroppedConnection(Exception):
-    """Raised to make the server close the connection without an answer."""
+class DroppedConnection(ConnectionResetError):
+    """Raised to make the server close the connection without an answer: a reset is all that cheroot does not answer."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.ECONNRESET, "dropped by a fault")
 
 
 class SandboxApp:
