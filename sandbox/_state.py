@@ -12,7 +12,7 @@ import pickle
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
@@ -28,6 +28,9 @@ SERVICES = ("ec2", "kms", "iam", "sns", "ssm")
 PAUSE = 1.0  # seconds between two writes, at least
 
 
+_KEYS = get_args(PrivateKeyTypes)
+
+
 def _private_key(encoded: bytes) -> PrivateKeyTypes:
     """pickle names functions by their module, and that of cryptography's own cannot be imported."""
     return load_der_private_key(encoded, None)
@@ -37,7 +40,7 @@ class _Pickler(pickle.Pickler):
     """Takes the key pairs behind moto's KMS keys, which belong to cryptography and refuse to be pickled."""
 
     def reducer_override(self, value: Any) -> Any:
-        if isinstance(value, PrivateKeyTypes):
+        if isinstance(value, _KEYS):
             encoded = value.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
             return _private_key, (encoded,)
         return NotImplemented

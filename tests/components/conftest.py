@@ -32,7 +32,7 @@ class Asked:
 
 
 @dataclass
-class Recorder(mocks.Mocks):  # type: ignore[misc]
+class Recorder(mocks.Mocks):
     """Answers every resource with an id of its own."""
 
     inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -42,11 +42,11 @@ class Recorder(mocks.Mocks):  # type: ignore[misc]
         outputs = {"instanceId": f"i-{args.name}", "imageId": f"ami-{args.name}"}
         return f"id-{args.name}", {**outputs, **args.inputs}
 
-    def call(self, args: mocks.MockCallArgs) -> dict[str, Any]:
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
         raise AssertionError(args.token)
 
 
-class Monitor(mocks.MockMonitor):  # type: ignore[misc]
+class Monitor(mocks.MockMonitor):
     """Keeps the requests as they are on the wire: parents and dependencies are not shown to mocks."""
 
     def __init__(self, recorder: Recorder) -> None:
@@ -59,7 +59,7 @@ class Monitor(mocks.MockMonitor):  # type: ignore[misc]
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         try:
-            return super().RegisterResource(request)
+            return super().RegisterResource(request)  # type: ignore[no-untyped-call]
         finally:
             asyncio.set_event_loop(None)
             loop.close()

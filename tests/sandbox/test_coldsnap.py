@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sandbox import Sandbox
-from tests.sandbox.conftest import BLOCK, REGION, Clients, data_of, listed
+from tests.sandbox.conftest import BLOCK, REGION, Clients, content, data_of, listed, made
 from tools._paths import COLDSNAP
 
 SIZE = 1 << 30
@@ -49,6 +49,25 @@ def test_upload_wait_and_download(sandbox: Sandbox, aws: Clients, disk: Path, tm
     back = tmp_path / "back.raw"
     coldsnap(sandbox, "download", "--no-progress", snapshot, back)
     assert subprocess.run(["cmp", str(disk), str(back)], check=False).returncode == 0
+
+
+def test_an_upload_onto_a_parent(sandbox: Sandbox, aws: Clients, disk: Path, tmp_path: Path) -> None:
+    parent = made(aws, {0: data_of("old"), 5: data_of(5)})
+    tag = "Key=run,Value=7"
+    onto = ["--parent-snapshot-id", parent, "--tag", tag, "--description", "a child"]
+    output = coldsnap(sandbox, "upload", "--no-progress", "--wait", "--omit-zero-blocks", *onto, disk).stdout
+    snapshot = output.split()[-1]
+    [shown] = aws.ec2.describe_snapshots(SnapshotIds=[snapshot])["Snapshots"]
+    assert (shown["Tags"], shown["Description"]) == ([{"Key": "run", "Value": "7"}], "a child")
+    # It writes no zeros where it is told not to: what the parent has there stays.
+    assert content(aws, snapshot) == {**DISK, 5: data_of(5)}
+
+
+def test_an_encrypted_upload(sandbox: Sandbox, aws: Clients, disk: Path) -> None:
+    key = aws.kms.create_key()["KeyMetadata"]["Arn"]
+    output = coldsnap(sandbox, "upload", "--no-progress", "--omit-zero-blocks", "--kms-key-id", key, disk).stdout
+    [shown] = aws.ec2.describe_snapshots(SnapshotIds=[output.split()[-1]])["Snapshots"]
+    assert (shown["Encrypted"], shown["KmsKeyId"]) == (True, key)
 
 
 def test_a_snapshot_that_is_not_there(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_pages_give_every_block_once(aws: Clients, many: tuple[str, list[int]]) 
     snapshot, indices = many
     found, sizes, token = [], [], None
     while True:
-        more = {"NextToken": token} if token else {}
+        more: dict[str, str] = {"NextToken": token} if token else {}
         page = aws.ebs.list_snapshot_blocks(SnapshotId=snapshot, MaxResults=100, **more)
         sizes.append(len(page["Blocks"]))
         found += [each["BlockIndex"] for each in page["Blocks"]]

@@ -157,8 +157,8 @@ def test_documented_errors_on_demand(faulty: Sandbox, aws: Clients, code: str, s
     faulty.fault(action="error", service="ebs", operation="StartSnapshot", code=code, status=status, count=1)
     with pytest.raises(ClientError) as refused:
         aws.ebs.start_snapshot(VolumeSize=1)
-    assert refused.value.response["Error"]["Code"] == code  # type: ignore[attr-defined]
-    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == status  # type: ignore[attr-defined]
+    assert refused.value.response["Error"]["Code"] == code
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
     assert start(aws)
 
 
