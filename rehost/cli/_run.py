@@ -47,7 +47,7 @@ def run(
     request = uuid4().hex
     runs = [control.runs.request(job.id, token=f"{request}/{job.id}") for job in jobs]
     for job in jobs:
-        _serve(project, control, job)
+        serve(project, control, job)
     if not wait:
         for job, each in zip(jobs, runs, strict=True):
             out.print(f"{job.spec.server}: {each.id}")
@@ -79,7 +79,8 @@ def find_job(control: ControlPlane, server: str, stack: str | None) -> Job:
     return fail(problem, Exit.USAGE)
 
 
-def _serve(project: Project, control: ControlPlane, job: Job) -> None:
+def serve(project: Project, control: ControlPlane, job: Job) -> None:
+    """With an embedded control plane, make sure that somebody carries the job's run out."""
     if is_embedded(project.database):
         ensure_connector(
             project.database, state=project.state, base=project.root, control=control, source=job.spec.source_name

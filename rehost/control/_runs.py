@@ -135,6 +135,16 @@ class Runs:
                 .values(lease_until=LET_GO)
             ).rowcount
 
+    def held(self) -> dict[str, int]:
+        """By connector, how many ACTIVE runs it has."""
+        query = (
+            sa.select(runs.c.connector_id, sa.func.count())
+            .where(runs.c.state == RunState.ACTIVE)
+            .group_by(runs.c.connector_id)
+        )
+        with self._db.read() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
     def stage(self, run_id: str, stage: str, message: str | None = None) -> None:
         """Where the run is. `stage_at` says since when, and stays while the stage does."""
         now = sa.literal(self._db.now(), Utc)
