@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from rehost import spec
 from rehost.cli._output import Exit, ago, columns, err, fail, out, print_json, size
 from rehost.cli._project import Project, find_project
 from rehost.connector import ensure_connector, is_embedded
@@ -37,6 +36,8 @@ def refresh(
 
     Exit code 1 where one could not be asked. Example: [dim]rehost catalog refresh dc1[/]
     """
+    from rehost import spec  # the checker of specs is not quick to import
+
     project = find_project(database)
     estate = spec.load(project.root / specs, root=project.root)
     unknown = set(sources or ()) - estate.sources.keys()
@@ -135,6 +136,8 @@ def _await(control: ControlPlane, names: list[str]) -> list[Catalog]:
 
 def _uses(control: ControlPlane, project: Project, specs: Path) -> dict[str, str]:
     """By machine: whether a spec declares it, and whether a job replicates it."""
+    from rehost import spec
+
     uses: dict[str, str] = {}
     estate, _ = spec.check(project.root / specs, root=project.root)
     for server in estate.servers.values() if estate else ():

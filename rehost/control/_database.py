@@ -13,17 +13,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-import alembic.command
-import alembic.config
 import sqlalchemy as sa
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 from rehost.control._clock import Clock, ServerClock, utc_now
 from rehost.control._errors import ControlError, DatabaseFull, DatabaseUnreachable, DatabaseUnusable
 
 T = TypeVar("T")
 
+_MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_SECONDS = 30  # a SQLite writer waits so long for another one
 _LOCK_KEY = 0x7265686F7374  # "rehost": PostgreSQL's advisory lock around migrations
 _LONGEST_PAUSE = 2.0  # seconds between two looks for a database that is away
@@ -84,19 +81,25 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the tables to this program's version; a newer one is refused. Several processes may try at once."""
+        known = schema_versions()
+        with self.read() as connection:
+            if _version(connection) == known[-1]:
+                return
         with self.write() as connection:
             self.alone(connection, _LOCK_KEY)
-            script = ScriptDirectory(str(Path(__file__).parent / "migrations"))
-            present = MigrationContext.configure(connection).get_current_revision()
-            head = script.get_current_head()
-            if present == head:
+            present = _version(connection)
+            if present == known[-1]:
                 return
-            if present is not None and present not in {revision.revision for revision in script.walk_revisions()}:
+            if present is not None and present not in known:
                 raise DatabaseUnusable(
                     database=self.name, reason=f"it was made by a newer rehost (schema {present}); update this one"
                 )
+            # Only here: alembic takes a third of a second to import, and tables are seldom made.
+            import alembic.command
+            import alembic.config
+
             config = alembic.config.Config()
-            config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+            config.set_main_option("script_location", str(_MIGRATIONS))
             config.attributes["connection"] = connection
             alembic.command.upgrade(config, "head")
 
@@ -126,6 +129,17 @@ class Database:
     def _server_time(self) -> datetime:
         with self.read() as connection:
             return connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()  # type: ignore[no-any-return]
+
+
+def schema_versions() -> list[str]:
+    """Oldest first: each is the beginning of the name of its file."""
+    return sorted(path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*_*.py"))
+
+
+def _version(connection: sa.Connection) -> str | None:
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
 
 
 def patient(store: type[T]) -> type[T]:
