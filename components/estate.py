@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +33,10 @@ class Estate(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         estate = args.estate
         homes = {server: app for app in estate.applications.values() for server in app.servers}
-        each_args = {name: server_args(server, homes.get(name), args.stack) for name, server in estate.servers.items()}
+        channels = tuple(estate.notifications.values())
+        each_args = {
+            name: server_args(server, homes.get(name), args.stack, channels) for name, server in estate.servers.items()
+        }
         self.applications = {
             app.name: Application(
                 app.name,
@@ -67,23 +71,55 @@ class Estate(pulumi.ComponentResource):
         )
 
 
-def server_args(server: spec.Server, application: spec.Application | None, stack: str) -> ServerArgs:
+def schedule_args(schedule: spec.Schedule) -> dict[str, Any]:
+    """As the control plane reads it; what is not set is left out, so that a new key is no diff."""
+    return {
+        "every_seconds": schedule.every_seconds,
+        "cron": schedule.cron,
+        "continuous": schedule.continuous or None,
+        "run_once": schedule.run_once or None,
+        "time_zone": None if schedule.time_zone == "UTC" else schedule.time_zone,
+        "seed_at": schedule.seed_at,
+        "jitter_seconds": schedule.jitter_seconds,
+        "start_within_seconds": schedule.start_within_seconds,
+        "target_lag_seconds": schedule.target_lag_seconds,
+        "blackouts": [dict(each) for each in schedule.blackouts] or None,
+        "retry": dict(schedule.retry) or None,
+        "keep_images": schedule.keep_images,
+    }
+
+
+def notification_args(channel: spec.Notification) -> dict[str, Any]:
+    """A channel as a job carries it: references to secrets, no secrets."""
+    values = {
+        "name": channel.name,
+        "events": list(channel.events),
+        "topic": channel.topic,
+        "webhook": dict(channel.webhook) if channel.webhook else None,
+    }
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def server_args(
+    server: spec.Server,
+    application: spec.Application | None,
+    stack: str,
+    channels: Iterable[spec.Notification] = (),
+) -> ServerArgs:
     """The inputs of a server's resources, named as they show in a preview."""
     image, config = server.image, server.launch_config
+    job_application = application.name if application else None
     tags = {**(application.tags if application else {}), **server.tags}
     job = {
         "stack": stack,
         "server": server.name,
-        "application": application.name if application else None,
+        "application": job_application,
         "sourceName": server.source.name,
         "source": dict(server.source.config),
         "locator": dict(server.locator),
-        "schedule": {
-            "every_seconds": server.schedule.every_seconds,
-            "continuous": server.schedule.continuous or None,
-            "run_once": server.schedule.run_once or None,
-            "keep_images": server.schedule.keep_images,
-        },
+        "schedule": schedule_args(server.schedule),
+        "maxConcurrentRuns": server.source.max_concurrent_runs,
+        "notify": [notification_args(each) for each in channels if each.is_about(job_application)] or None,
         "image": {
             "conversion": image.conversion,
             "encrypt": image.encrypt,

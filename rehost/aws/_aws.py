@@ -10,8 +10,10 @@ from rehost.aws._ebs import EbsDirect
 from rehost.aws._errors import translated
 from rehost.aws._images import Images
 from rehost.aws._instances import Instances
+from rehost.aws._notify import Notify
 from rehost.aws._preflight import Preflight
 from rehost.aws._retry import RetryPolicy
+from rehost.aws._secrets import Secrets
 from rehost.aws._session import AwsSettings, Identity, Session
 from rehost.aws._tags import STACK_TAG, from_list
 
@@ -57,6 +59,14 @@ class Aws:
     @cached_property
     def preflight(self) -> Preflight:
         return Preflight(self.session)
+
+    @cached_property
+    def notify(self) -> Notify:
+        return Notify(self.session)
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        return Secrets(self.session)
 
     def list_owned(self, stack: str, tags: Mapping[str, str] | None = None) -> list[Owned]:
         """All instances that are not terminated, images, snapshots and volumes of the stack; `tags` narrows it."""

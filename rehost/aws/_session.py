@@ -36,7 +36,7 @@ class Session:
 
     def __init__(self, settings: AwsSettings) -> None:
         self.settings = settings
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, str], Any] = {}
         self._lock = threading.Lock()
 
     @cached_property
@@ -54,12 +54,14 @@ class Session:
             raise RegionMissing
         return str(region)
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, *, region: str | None = None) -> Any:
+        """Of the session's region, or of another one."""
+        key = (service, region or self.region)
         with self._lock, translated():
-            if service not in self._clients:
-                self._clients[service] = self.boto.client(
+            if key not in self._clients:
+                self._clients[key] = self.boto.client(
                     service,
-                    region_name=self.region,
+                    region_name=key[1],
                     endpoint_url=self.settings.endpoint,
                     config=botocore.config.Config(
                         retries={"mode": "standard", "total_max_attempts": 6},
@@ -69,7 +71,7 @@ class Session:
                         user_agent_extra=f"rehost/{__version__}",
                     ),
                 )
-            return self._clients[service]
+            return self._clients[key]
 
     def check_access(self) -> Identity:
         """Who we are, asked of STS: the cheapest call that any credentials may make."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from rehost import __version__
-from rehost.cli import _connector, _doctor, _run, _sandbox, _status, _validate, _verify
+from rehost.cli import _catalog, _connector, _doctor, _jobs, _run, _sandbox, _status, _validate, _verify
 from rehost.cli._output import Exit, fail
 from rehost.errors import RehostError
 
@@ -20,9 +20,13 @@ app = typer.Typer(
 app.command("validate")(_validate.validate)
 app.command("status")(_status.status)
 app.command("run")(_run.run)
+app.command("pause")(_jobs.pause)
+app.command("resume")(_jobs.resume)
+app.command("retry")(_jobs.retry)
 app.command("verify")(_verify.verify)
 app.command("doctor")(_doctor.doctor)
 app.add_typer(_connector.app, name="connector")
+app.add_typer(_catalog.app, name="catalog")
 app.add_typer(_sandbox.app, name="sandbox")
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
-from rehost.cli._output import Exit, fail
+from rehost.cli._output import Exit, ago, columns, fail, out, print_json
 from rehost.cli._project import find_project
 from rehost.connector import ConnectorSettings, is_embedded
+from rehost.control import Connector, ControlPlane, Unknown, is_healthy
 
 app = typer.Typer(help="The worker beside the source machines.", no_args_is_help=True)
 
@@ -81,3 +83,86 @@ def run(
         "PULUMI_CONFIG_PASSPHRASE", None
     )  # not ours to hold; an embedded connector inherits it from `pulumi up`
     Connector(settings).run()
+
+
+_Database = Annotated[
+    str | None, typer.Option(help="The control plane's URL; default REHOST_DATABASE, else the project's.")
+]
+_Id = Annotated[str, typer.Argument(help="Its id, or the beginning of it, as `rehost connector list` shows it.")]
+
+
+@app.command("list")
+def list_(
+    database: _Database = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything known as JSON.")] = False,
+) -> None:
+    """Show the connectors: where each runs, what it serves, and whether it gives signs of life.
+
+    Example: [dim]rehost connector list[/]
+    """
+    control = find_project(database).control()
+    now = control.now()
+    found = control.connectors.list()
+    if as_json:
+        print_json({"connectors": [{**asdict(each), "status": _status(each, now)} for each in found]})
+        return
+    if not found:
+        out.print("no connector has signed on; `rehost connector run` starts one")
+        return
+    head = ("connector", "status", "host", "pid", "sources", "types", "runs", "version", "heard of", "addresses")
+    busy = control.runs.held()
+    rows = [
+        (
+            each.id,
+            _status(each, now) + (", draining" if each.draining_at else ""),
+            each.host,
+            str(each.pid),
+            ", ".join(each.sources) if each.sources is not None else "all",
+            ", ".join(each.capabilities),
+            f"{busy.get(each.id, 0)} of {each.max_runs or '-'}",
+            each.version,
+            ago(each.heartbeat_at, now),
+            ", ".join(each.addresses),
+        )
+        for each in found
+    ]
+    out.print(columns(head, rows))
+
+
+@app.command("drain")
+def drain(connector: _Id, database: _Database = None) -> None:
+    """Let a connector finish what it has, take nothing more, and end; for an update of its machine.
+
+    Example: [dim]rehost connector drain connector-01jdf4[/]
+    """
+    control = find_project(database).control()
+    found = _find(control, connector)
+    control.connectors.drain(found.id)
+    out.print(f"{found.id} takes no more runs; it has {control.runs.held().get(found.id, 0)} under way")
+
+
+@app.command("disassociate")
+def disassociate(connector: _Id, database: _Database = None) -> None:
+    """Take a connector out: it gives up what it has, others go on with that, and it ends (SMS: DisassociateConnector).
+
+    One that is gone for good is removed from the list. Example: [dim]rehost connector disassociate connector-01jdf4[/]
+    """
+    control = find_project(database).control()
+    found = _find(control, connector)
+    held = control.connectors.disassociate(found.id)
+    if not is_healthy(found, control.now()):
+        control.connectors.deregister(found.id)
+    out.print(f"{found.id} is out; {held} runs go over to others")
+
+
+def _status(connector: Connector, now: Any) -> str:
+    return "HEALTHY" if is_healthy(connector, now) else "UNHEALTHY"
+
+
+def _find(control: ControlPlane, beginning: str) -> Connector:
+    found = [each for each in control.connectors.list() if each.id.startswith(beginning)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        fail(f"{beginning!r} begins the ids of {len(found)} connectors; give more of it", Exit.USAGE)
+    raise Unknown(kind="connector", id=beginning)

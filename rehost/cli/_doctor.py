@@ -14,7 +14,6 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from rehost.aws import Aws, AwsError, AwsSettings
 from rehost.cli._output import Exit, out, print_json
 from rehost.cli._project import find_project
 from rehost.connector import database_path, is_embedded
@@ -119,6 +118,8 @@ def _control_plane() -> Check:
 
 
 def _aws() -> Check:
+    from rehost.aws import Aws, AwsError, AwsSettings  # the SDK is not quick to import: only who uses it pays
+
     try:
         identity = Aws(AwsSettings()).check_access()
     except AwsError as error:

@@ -20,9 +20,9 @@ class Project:
     def state(self) -> Path:
         return state_folder(self.database, self.root)
 
-    def control(self) -> ControlPlane:
-        """The control plane; where it is a file that does not exist, nothing was ever declared: say so, make nothing."""
-        if is_embedded(self.database) and not database_path(self.database, self.root).exists():
+    def control(self, *, make: bool = False) -> ControlPlane:
+        """The control plane; where it is a file that does not exist, nothing was ever declared: say so, unless `make`."""
+        if not make and is_embedded(self.database) and not database_path(self.database, self.root).exists():
             fail(
                 f"there is no control plane at {database_path(self.database, self.root)}. Declare servers and run `pulumi up` "
                 "first, or name another one with --database or REHOST_DATABASE",

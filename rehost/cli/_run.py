@@ -49,7 +49,7 @@ def run(
     request = uuid4().hex
     runs = [control.runs.request(job.id, token=f"{request}/{job.id}") for job in jobs]
     for job in jobs:
-        _serve(project, control, job)
+        serve(project, control, job)
     if not wait:
         for job, each in zip(jobs, runs, strict=True):
             out.print(f"{job.spec.server}: {each.id}")
@@ -91,7 +91,8 @@ def no_such_server(server: str, known: Collection[str]) -> str:
     return f"there is no replication job for {server!r}; {hint}"
 
 
-def _serve(project: Project, control: ControlPlane, job: Job) -> None:
+def serve(project: Project, control: ControlPlane, job: Job) -> None:
+    """With an embedded control plane, make sure that somebody carries the job's run out."""
     if is_embedded(project.database):
         ensure_connector(
             project.database, state=project.state, base=project.root, control=control, source=job.spec.source_name

@@ -1,138 +1,114 @@
-"""`rehost status`: what is replicated, how old its last image is, and what went wrong."""
+"""`rehost status`: what is replicated, how old its last image is, what goes wrong, and what to do about it."""
 
 from __future__ import annotations
 
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from rehost.blocks import BLOCK_SIZE
-from rehost.cli._output import Exit, ago, fail, out, print_json, size
+from rehost.cli import _status_json, _status_text
+from rehost.cli._output import Exit, err, fail, out, print_json
 from rehost.cli._project import Project, find_project
 from rehost.cli._run import no_such_server
-from rehost.control import ControlPlane, JobStatus, RunState
+from rehost.control import Connector, ControlError, ControlPlane, Delivery, JobStatus, is_healthy
+
+WATCH_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The control plane at one moment."""
+
+    now: datetime
+    statuses: Sequence[JobStatus]
+    connectors: Sequence[Connector]
+    healthy: Sequence[Connector]
+    undelivered: Sequence[Delivery]
+    log: str
+
+
+_Look = Callable[[], Seen]
 
 
 def status(
-    servers: Annotated[list[str] | None, typer.Argument(help="Only these servers; default all.")] = None,
+    servers: Annotated[list[str] | None, typer.Argument(help="Only these servers, each with its history.")] = None,
+    application: Annotated[str | None, typer.Option(help="Only the servers of this application.")] = None,
     stack: Annotated[str | None, typer.Option(help="Only this Pulumi stack.")] = None,
     database: Annotated[
         str | None, typer.Option(help="The control plane's URL; default REHOST_DATABASE, else the project's.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything known as JSON.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it again every 2 s, until Ctrl-C.")] = False,
+    history: Annotated[int, typer.Option(min=0, max=200, help="How many runs of each server the history has.")] = 10,
 ) -> None:
     """Show each server's job, present run, last good image and last error, and the connectors with their logs.
 
-    Example: [dim]rehost status web-01 --json[/]
+    With servers, each in detail. Example: [dim]rehost status web-01[/], [dim]rehost status --application shop --watch[/]
     """
     project = find_project(database)
     control = project.control()
-    everything = control.status(stack=stack)
-    known = {each.job.spec.server for each in everything}
-    if unknown := sorted(set(servers or ()) - known):
-        fail(no_such_server(unknown[0], known), Exit.USAGE)
-    statuses = [each for each in everything if not servers or each.job.spec.server in servers]
+
+    def look() -> Seen:
+        return _look(project, control, servers, application, stack)
+
+    seen = look()
+    if as_json and watch:
+        while True:  # a document a line
+            print_json(_status_json.document(control, seen, history), indent=None)
+            sys.stdout.flush()
+            time.sleep(WATCH_SECONDS)
+            seen = _looked_again(look, seen)
     if as_json:
-        print_json(_as_json(project, control, statuses))
-        return
+        print_json(_status_json.document(control, seen, history))
+    elif watch:
+        _watch(control, look, seen, history if servers else None)
+    else:
+        out.print(_status_text.page(control, seen, history if servers else None))
+
+
+def _look(
+    project: Project, control: ControlPlane, servers: list[str] | None, application: str | None, stack: str | None
+) -> Seen:
+    statuses = control.status(stack=stack, servers=servers or None)
+    unknown = set(servers or ()) - {each.job.spec.server for each in statuses}
+    if unknown:
+        known = {each.job.spec.server for each in control.status(stack=stack)}
+        fail(no_such_server(min(unknown), known), Exit.USAGE)
+    if application is not None:
+        names = sorted({each.job.spec.application for each in statuses if each.job.spec.application})
+        statuses = [each for each in statuses if each.job.spec.application == application]
+        if not statuses:
+            fail(f"no replication job of application {application!r}; known: {', '.join(names) or 'none'}", Exit.USAGE)
     now = control.now()
-    out.print(_jobs_table(statuses, now) if statuses else "no replication jobs")
-    connectors = control.connectors.live()
-    for connector in connectors:
-        out.print(f"connector {connector.id}: pid {connector.pid} on {connector.host}, log {connector.log_path}")
-    if not connectors:
-        out.print(
-            "no connector is running; one starts with the next `pulumi up` or `rehost run`, or by `rehost connector run`"
-        )
+    connectors = control.connectors.list()
+    healthy = [each for each in connectors if is_healthy(each, now)]
+    log = str(project.state / "connector.log")
+    return Seen(now, statuses, connectors, healthy, control.outbox.waiting(), log)
 
 
-def _jobs_table(statuses: list[JobStatus], now: datetime) -> Table:
-    table = Table(
-        "server",
-        "state",
-        "run",
-        "moved",
-        "last good image",
-        "taken",
-        "next run",
-        "last error",
-        box=None,
-        pad_edge=False,
-    )
-    for each in statuses:
-        image, last = each.latest_image, each.last_run
-        moved = "-"
-        if each.open_run:
-            moved = f"{size(sum(disk.blocks_done for disk in each.disks) * BLOCK_SIZE)} of {size(sum(disk.blocks_total for disk in each.disks) * BLOCK_SIZE)}"
-        elif last:
-            moved = f"{size(sum(disk.sent_bytes for disk in each.disks))} sent"
-        failed = last is not None and last.state is RunState.FAILED
-        table.add_row(
-            each.job.spec.server,
-            each.job.state.value,
-            (each.open_run.stage or "PENDING") if each.open_run else (last.state.value if last else "-"),
-            moved,
-            image.image_id if image else "-",
-            ago(image.created_at, now) if image else "-",
-            ago(each.job.next_run_at, now),
-            f"[red]{last.message}[/]" if failed and last else "",
-        )
-    return table
+def _watch(control: ControlPlane, look: _Look, seen: Seen, history: int | None) -> None:
+    if not out.is_terminal:
+        fail("--watch needs a terminal; in a pipe use --watch --json", Exit.USAGE)
+    from rich.live import Live
+
+    with Live(_status_text.page(control, seen, history), console=out, screen=True, auto_refresh=False) as live:
+        while True:
+            time.sleep(WATCH_SECONDS)
+            seen = _looked_again(look, seen)
+            live.update(_status_text.page(control, seen, history), refresh=True)
 
 
-def _as_json(project: Project, control: ControlPlane, statuses: list[JobStatus]) -> dict[str, Any]:
-    return {
-        "jobs": [_job_json(control, each) for each in statuses],
-        "connectors": [
-            {"id": each.id, "pid": each.pid, "host": each.host, "log": each.log_path, "heartbeat_at": each.heartbeat_at}
-            for each in control.connectors.live()
-        ],
-        "log": str(project.state / "connector.log"),
-    }
-
-
-def _job_json(control: ControlPlane, status_: JobStatus) -> dict[str, Any]:
-    job = status_.job
-    return {
-        "id": job.id,
-        "stack": job.spec.stack,
-        "server": job.spec.server,
-        "application": job.spec.application,
-        "state": job.state.value,
-        "next_run_at": job.next_run_at,
-        "runs": [
-            {
-                "id": run.id,
-                "kind": run.kind.value,
-                "state": run.state.value,
-                "stage": run.stage,
-                "message": run.message,
-                "scheduled_at": run.scheduled_at,
-                "started_at": run.started_at,
-                "completed_at": run.completed_at,
-                "image_id": run.image_id,
-                "disks": [
-                    {
-                        "key": disk.key,
-                        "bytes": disk.size,
-                        "blocks_done": disk.blocks_done,
-                        "blocks_total": disk.blocks_total,
-                        "allocated_bytes": disk.allocated_bytes,
-                        "sent_bytes": disk.sent_bytes,
-                        "sent_blocks": disk.sent_blocks,
-                        "snapshot_id": disk.snapshot_id,
-                        "parent_snapshot_id": disk.parent_snapshot_id,
-                        "verified_at": disk.verified_at,
-                    }
-                    for disk in control.runs.disks(run.id)
-                ],
-            }
-            for run in control.runs.list(job.id, limit=10)
-        ],
-        "images": [
-            {"image_id": image.image_id, "run_id": image.run_id, "created_at": image.created_at}
-            for image in control.images.list(job.id)
-        ],
-    }
+def _looked_again(look: _Look, seen: Seen) -> Seen:
+    """A database that is away for a while ends no watch."""
+    try:
+        return look()
+    except ControlError as error:
+        if not error.retryable:
+            raise
+        err.print(f"[yellow]{error}[/]")
+        return seen

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from rehost.cli._output import Exit, err, out, print_json
-from rehost.spec import check
 
 
 def validate(
@@ -19,6 +18,8 @@ def validate(
 
     Exit code 0 where it is valid (warnings allowed), 2 where it is not. Example: [dim]rehost validate migration_specs[/]
     """
+    from rehost.spec import check  # it is not quick to import
+
     estate, findings = check(folder)
     valid = estate is not None
     if as_json:

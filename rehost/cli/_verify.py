@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -11,7 +11,9 @@ from rich.table import Table
 from rehost.cli._output import Exit, err, fail, out, print_json, size
 from rehost.cli._project import find_project
 from rehost.cli._run import find_job
-from rehost.connector import VerifiedServer, verify_run
+
+if TYPE_CHECKING:
+    from rehost.connector import VerifiedServer
 
 
 def verify(
@@ -33,6 +35,8 @@ def verify(
     It needs the manifests, so it runs where the connector ran. Exit code 3 where bytes differ. Example:
     [dim]rehost verify web-01 --source[/]
     """
+    from rehost.connector import verify_run  # with the AWS SDK, which is not quick to import
+
     project = find_project(database)
     control = project.control()
     if servers:

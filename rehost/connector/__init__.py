@@ -1,24 +1,62 @@
 """The worker near a source: claims due runs and carries each through to an image, as one durable DBOS workflow."""
 
-from rehost.connector._errors import (
-    ConnectorError,
-    ConnectorNotStarted,
-    ImportFailed,
-    NothingToVerify,
-    RunCancelled,
-    RunStillActive,
-)
-from rehost.connector._launcher import ensure_connector, is_served
-from rehost.connector._retention import remove_job, retire_images
-from rehost.connector._settings import (
-    DEFAULT_DATABASE,
-    ConnectorSettings,
-    absolute_database,
-    database_path,
-    is_embedded,
-    state_folder,
-)
-from rehost.connector._verify import VerifiedDisk, VerifiedServer, verify_run
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rehost.connector._errors import (
+        ConnectorError,
+        ConnectorNotStarted,
+        ImportFailed,
+        NothingToVerify,
+        RunCancelled,
+        RunStillActive,
+    )
+    from rehost.connector._launcher import ensure_connector, is_served
+    from rehost.connector._retention import remove_job, retire_images
+    from rehost.connector._settings import (
+        DEFAULT_DATABASE,
+        ConnectorSettings,
+        absolute_database,
+        database_path,
+        is_embedded,
+        state_folder,
+    )
+    from rehost.connector._verify import VerifiedDisk, VerifiedServer, verify_run
+
+#: By module. They are imported when first used: the AWS SDK takes half a second, which `rehost status` has no use for.
+_HOMES = {
+    "_errors": (
+        "ConnectorError",
+        "ConnectorNotStarted",
+        "ImportFailed",
+        "NothingToVerify",
+        "RunCancelled",
+        "RunStillActive",
+    ),
+    "_launcher": ("ensure_connector", "is_served"),
+    "_retention": ("remove_job", "retire_images"),
+    "_settings": (
+        "DEFAULT_DATABASE",
+        "ConnectorSettings",
+        "absolute_database",
+        "database_path",
+        "is_embedded",
+        "state_folder",
+    ),
+    "_verify": ("VerifiedDisk", "VerifiedServer", "verify_run"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
 
 __all__ = [
     "DEFAULT_DATABASE",

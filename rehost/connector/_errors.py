@@ -6,6 +6,7 @@ RehostError
     ├── RunStillActive        retryable: a run goes on although it was asked to stop
     ├── ConnectorNotStarted   retryable: the embedded connector did not come up
     ├── ImportFailed          AWS ended a VM import task without an image
+    ├── DeliveryFailed        retryable: a webhook did not take a notification
     └── NothingToVerify       a server has no completed run
 """
 
@@ -40,6 +41,11 @@ class ImportFailed(ConnectorError):
         "VM import task {task} ended without an image: {reason}. VM import has its own list of supported systems and boot "
         "loaders; `image: {{conversion: register}}` takes the disks as they are"
     )
+
+
+class DeliveryFailed(ConnectorError):
+    template = "the webhook at {where} did not take a notification: {reason}"
+    retryable = True
 
 
 class NothingToVerify(ConnectorError):

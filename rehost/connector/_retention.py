@@ -91,7 +91,7 @@ def _await_stop(control: ControlPlane, job: Job, on_progress: Callable[[str], ob
         active = [run for run in control.runs.list(job.id, limit=5) if run.state is RunState.ACTIVE]
         if not active:
             return
-        live = {connector.id for connector in control.connectors.live()}
+        live = {connector.id for connector in control.connectors.healthy()}
         for run in active:
             if run.connector_id not in live:
                 control.runs.fail(run.id, "its job was ended")

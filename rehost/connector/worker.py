@@ -19,9 +19,12 @@ from dbos import error as dbos_error
 
 from rehost import __version__, faults
 from rehost.connector import workflow
+from rehost.connector._chores import Chores, resolve_from_aws
+from rehost.connector._host import addresses
 from rehost.connector._settings import ConnectorSettings, is_embedded
 from rehost.connector._steps import RunSteps
-from rehost.control import ControlError, ControlPlane, Run, RunState, new_id
+from rehost.control import ControlError, ControlPlane, LeaseWatch, Run, RunState, new_id
+from rehost.sources import SOURCE_TYPES
 
 log = structlog.get_logger("rehost.connector")
 
@@ -37,7 +40,11 @@ class Connector:
         self.settings = settings
         self.id = new_id("connector")
         self.control = ControlPlane.open(settings.database)
-        self.steps = RunSteps(self.control, settings)
+        # Steps wait while the database is away; whoever gives signs of life, or can be told to stop, must not.
+        self.steps = RunSteps(self.control.waiting(DATABASE_PATIENCE), settings)
+        self.chores = Chores(self.id, self.control, settings)
+        self._watch = LeaseWatch(settings.lease)
+        self._draining = False
         self._stop = threading.Event()
         self._queue = self.id
 
@@ -52,14 +59,9 @@ class Connector:
         DBOS.listen_queues([self._queue])
         DBOS.launch()
         DBOS.register_queue(self._queue, polling_interval_sec=0.2)
-        self.control.connectors.register(
-            self.id,
-            version=__version__,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            sources=sorted(settings.sources) if settings.sources is not None else None,
-            log_path=str(settings.state / "connector.log"),
-        )
+        self._sign_on()
+        resolve_from_aws()
+        self.chores.start()
         life = threading.Thread(target=self._signs_of_life, name="signs-of-life", daemon=True)
         life.start()
         log.info("connector is up", id=self.id, sources=sorted(settings.sources or ["all"]))
@@ -67,6 +69,20 @@ class Connector:
             self._serve()
         finally:
             self._leave()
+
+    def _sign_on(self) -> None:
+        settings = self.settings
+        self.control.connectors.register(
+            self.id,
+            version=__version__,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            sources=sorted(settings.sources) if settings.sources is not None else None,
+            log_path=str(settings.state / "connector.log"),
+            addresses=addresses(),
+            capabilities=SOURCE_TYPES,
+            max_runs=settings.max_runs,
+        )
 
     def _serve(self) -> None:
         idle_since = time.monotonic()
@@ -78,7 +94,10 @@ class Connector:
                     raise
                 log.warning("the control plane cannot be reached; trying again", error=str(error))
                 busy = False
-            if busy or self.steps.active:
+            if self._draining and not self.steps.active:
+                log.info("drained; ending")
+                return
+            if busy or self.steps.active or self.chores.busy:
                 idle_since = time.monotonic()
             elif self.settings.idle_exit is not None and time.monotonic() - idle_since > self.settings.idle_exit:
                 log.info("nothing to do; ending", idle_seconds=self.settings.idle_exit)
@@ -88,13 +107,17 @@ class Connector:
     def _look_for_work(self) -> bool:
         """Take over what the dead left, then claim what is due, as far as there is room; whether anything was found."""
         control, sources = self.control, self.settings.sources
+        if self._draining:
+            return False
         control.runs.schedule_due(sources)
         found = False
         for dead in control.connectors.dead():
             # Its runs need not wait for their leases: nobody is left to renew them.
             control.runs.let_go_all(dead.id)
             control.connectors.deregister(dead.id)
-        for orphan in control.runs.orphans(sources):
+        for orphan in control.runs.orphans(sources, self._watch):
+            if orphan.id in self.steps.active:
+                continue  # ours; the next sign of life renews it
             if len(self.steps.active) >= self.settings.max_runs:
                 break
             if control.runs.adopt(orphan, self.id, lease_seconds=self.settings.lease):
@@ -124,7 +147,7 @@ class Connector:
         unheard_since: float | None = None
         while not self._stop.wait(self.settings.lease / 6):
             try:
-                self.control.connectors.heartbeat(self.id)
+                self._heartbeat()
                 for run_id in list(self.steps.active):
                     self._renew(run_id)
                 unheard_since = None
@@ -134,6 +157,18 @@ class Connector:
                 if time.monotonic() - unheard_since > DATABASE_PATIENCE:
                     log.error("the control plane has been away for too long; ending", seconds=DATABASE_PATIENCE)
                     os._exit(EX_TEMPFAIL)
+
+    def _heartbeat(self) -> None:
+        """Say that we are there, and hear what was decided meanwhile."""
+        known = self.control.connectors.heartbeat(self.id)
+        if known is None:
+            self._sign_on()  # silent for so long that we were forgotten
+        elif known.disassociated_at is not None:
+            log.info("disassociated; giving up what is under way")
+            self._stop.set()
+        elif known.draining_at is not None and not self._draining:
+            log.info("draining: no further run is taken")
+            self._draining = True
 
     def _renew(self, run_id: str) -> None:
         if self.control.runs.renew(run_id, self.id, lease_seconds=self.settings.lease):
@@ -149,6 +184,7 @@ class Connector:
     def _leave(self) -> None:
         """Sign off. Runs under way are let go of at once, so that another connector need not wait for their leases."""
         self._stop.set()
+        self.chores.stop()
         under_way = list(self.steps.active)
         try:
             for run_id in under_way:

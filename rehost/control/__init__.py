@@ -1,49 +1,80 @@
 """The control plane: the database in which jobs, runs, images and events live. SQLite by default, PostgreSQL by URL."""
 
-from rehost.control._connectors import is_dead
-from rehost.control._errors import ControlError, DatabaseFull, DatabaseUnreachable, DatabaseUnusable, RunIsOpen, Unknown
+from rehost.control._catalog import CatalogState
+from rehost.control._connectors import is_dead, is_healthy
+from rehost.control._errors import (
+    ControlError,
+    DatabaseFull,
+    DatabaseUnreachable,
+    DatabaseUnusable,
+    NothingToRetry,
+    RunIsOpen,
+    Unknown,
+)
 from rehost.control._ids import new_id
+from rehost.control._leases import LeaseWatch
+from rehost.control._messages import NOTIFIABLE, notification_schema
 from rehost.control._plane import ControlPlane
+from rehost.control._progress import advice, lag_of, progress_of
 from rehost.control._records import (
+    Catalog,
+    CatalogServer,
     Connector,
+    Delivery,
     Event,
     Image,
     Job,
     JobSpec,
     JobState,
     JobStatus,
+    Progress,
     Run,
     RunDisk,
     RunKind,
     RunState,
 )
 from rehost.control._retention import superseded
-from rehost.control._runs import MAX_FAILURES
-from rehost.control._schedule import next_run, retry_at
+from rehost.control._schedule import Retry, Schedule
+
+#: Failures in a row after which a job waits for a person (SMS: PAUSED_ON_FAILURE), unless its schedule says otherwise.
+MAX_FAILURES = Retry.attempts
 
 __all__ = [
     "MAX_FAILURES",
+    "NOTIFIABLE",
+    "Catalog",
+    "CatalogServer",
+    "CatalogState",
     "Connector",
     "ControlError",
     "ControlPlane",
     "DatabaseFull",
     "DatabaseUnreachable",
     "DatabaseUnusable",
+    "Delivery",
     "Event",
     "Image",
     "Job",
     "JobSpec",
     "JobState",
     "JobStatus",
+    "LeaseWatch",
+    "NothingToRetry",
+    "Progress",
+    "Retry",
     "Run",
     "RunDisk",
     "RunIsOpen",
     "RunKind",
     "RunState",
+    "Schedule",
     "Unknown",
+    "advice",
     "is_dead",
+    "is_healthy",
+    "lag_of",
     "new_id",
-    "next_run",
-    "retry_at",
+    "notification_schema",
+    "progress_of",
     "superseded",
 ]

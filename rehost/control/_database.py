@@ -2,39 +2,41 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import re
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypeVar
 
-import alembic.command
-import alembic.config
 import sqlalchemy as sa
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
+from rehost.control._clock import Clock, ServerClock, utc_now
 from rehost.control._errors import ControlError, DatabaseFull, DatabaseUnreachable, DatabaseUnusable
 
-Clock = Callable[[], datetime]
+T = TypeVar("T")
 
+_MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_SECONDS = 30  # a SQLite writer waits so long for another one
 _LOCK_KEY = 0x7265686F7374  # "rehost": PostgreSQL's advisory lock around migrations
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
+_LONGEST_PAUSE = 2.0  # seconds between two looks for a database that is away
 
 
 class Database:
-    """One SQLAlchemy engine. Thread-safe; usable by any number of processes at once."""
+    """One SQLAlchemy engine. Thread-safe; usable by any number of processes at once.
 
-    def __init__(self, url: str, clock: Clock = utc_now) -> None:
-        self.now = clock
+    `now` is the given clock; without one the server's with PostgreSQL, and this machine's with SQLite.
+    """
+
+    def __init__(self, url: str, clock: Clock | None = None) -> None:
         self.name = _masked(url)
-        self._sqlite = url.startswith("sqlite")
+        self.is_sqlite = url.startswith("sqlite")
+        self.patience = 0.0  # seconds; see `patient`
+        self.now: Clock = clock or (utc_now if self.is_sqlite else ServerClock(self._server_time))
         try:
             self.engine = _engine(url)
         except OSError as error:
@@ -55,25 +57,49 @@ class Database:
         with self._translated(), self.engine.connect().execution_options(rehost_reads=True) as connection:
             yield connection
 
+    @contextmanager
+    def snapshot(self) -> Iterator[sa.Connection]:
+        """As `read`; its queries see the database at one moment, whatever others write meanwhile."""
+        with self.read() as connection:
+            if not self.is_sqlite:  # where a transaction that reads is a snapshot already
+                connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+            yield connection
+
+    def waiting(self, seconds: float) -> Self:
+        """The same database, of which stores wait for so long while it is away."""
+        twin = copy.copy(self)
+        twin.patience = seconds
+        return twin
+
+    def alone(self, connection: sa.Connection, key: int) -> None:
+        """Keep other transactions that ask for the same `key` waiting until this one ends."""
+        if not self.is_sqlite:  # a SQLite transaction that writes has the file to itself already
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+
     def close(self) -> None:
         self.engine.dispose()
 
     def migrate(self) -> None:
         """Bring the tables to this program's version; a newer one is refused. Several processes may try at once."""
-        with self.write() as connection:
-            if not self._sqlite:  # a SQLite transaction has the file to itself already
-                connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
-            script = ScriptDirectory(str(Path(__file__).parent / "migrations"))
-            present = MigrationContext.configure(connection).get_current_revision()
-            head = script.get_current_head()
-            if present == head:
+        known = schema_versions()
+        with self.read() as connection:
+            if _version(connection) == known[-1]:
                 return
-            if present is not None and present not in {revision.revision for revision in script.walk_revisions()}:
+        with self.write() as connection:
+            self.alone(connection, _LOCK_KEY)
+            present = _version(connection)
+            if present == known[-1]:
+                return
+            if present is not None and present not in known:
                 raise DatabaseUnusable(
                     database=self.name, reason=f"it was made by a newer rehost (schema {present}); update this one"
                 )
+            # Only here: alembic takes a third of a second to import, and tables are seldom made.
+            import alembic.command
+            import alembic.config
+
             config = alembic.config.Config()
-            config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+            config.set_main_option("script_location", str(_MIGRATIONS))
             config.attributes["connection"] = connection
             alembic.command.upgrade(config, "head")
 
@@ -96,7 +122,53 @@ class Database:
             for word in ("readonly", "not a database", "malformed", "no such table", "undefinedtable", "unable to open")
         ):
             return DatabaseUnusable(database=self.name, reason=reason)
+        if isinstance(error, sa.exc.ProgrammingError | sa.exc.DataError | sa.exc.NotSupportedError):
+            return DatabaseUnusable(database=self.name, reason=reason)  # trying again would change nothing
         return DatabaseUnreachable(database=self.name, reason=reason)
+
+    def _server_time(self) -> datetime:
+        with self.read() as connection:
+            return connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()  # type: ignore[no-any-return]
+
+
+def schema_versions() -> list[str]:
+    """Oldest first: each is the beginning of the name of its file."""
+    return sorted(path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*_*.py"))
+
+
+def _version(connection: sa.Connection) -> str | None:
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+
+
+def patient(store: type[T]) -> type[T]:
+    """Make the public methods of a store wait while its database is away, for as long as `Database.patience` says.
+
+    A method that met a lost connection is called again: what it does is guarded, so that a transaction that did land is
+    not repeated.
+    """
+    for name, method in list(vars(store).items()):
+        if not name.startswith("_") and callable(method):
+            setattr(store, name, _waiting(method))
+    return store
+
+
+def _waiting(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def called(self: Any, *args: Any, **kwargs: Any) -> Any:
+        deadline, pause = None, 0.05
+        while True:
+            try:
+                return method(self, *args, **kwargs)
+            except DatabaseUnreachable:
+                deadline = deadline or time.monotonic() + self._db.patience
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    return called
 
 
 def _engine(url: str) -> sa.Engine:

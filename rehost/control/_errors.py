@@ -6,7 +6,8 @@ RehostError
     ├── DatabaseFull          the disk under the file, or the server's, is full
     ├── DatabaseUnusable      not a database, read-only, newer than this program, an unknown scheme
     ├── Unknown               no such job, run or image
-    └── RunIsOpen             a job has a run that has not ended
+    ├── RunIsOpen             a job has a run that has not ended
+    └── NothingToRetry        the last run of a job has not failed
 """
 
 from __future__ import annotations
@@ -38,3 +39,7 @@ class Unknown(ControlError):
 
 class RunIsOpen(ControlError):
     template = "job {job} has run {run} under way; wait for it, or cancel it"
+
+
+class NothingToRetry(ControlError):
+    template = "the last run of {server} has not failed; `rehost run {server}` starts another one"

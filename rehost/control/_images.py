@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
 
-from rehost.control._database import Database
+from rehost.control._database import Database, patient
 from rehost.control._errors import Unknown
 from rehost.control._records import Image
 from rehost.control._tables import images, jobs, pins
 
 
+@patient
 class Images:
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -31,7 +33,7 @@ class Images:
         query = (
             sa.select(images)
             .where(images.c.job_id == job_id, images.c.deleted_at.is_(None))
-            .order_by(images.c.created_at.desc(), images.c.run_id.desc())
+            .order_by(images.c.number.desc(), images.c.run_id.desc())
         )
         with self._db.read() as connection:
             return [image_of(row) for row in connection.execute(query)]
@@ -49,6 +51,11 @@ class Images:
     def unpin(self, image_id: str, holder: str) -> None:
         with self._db.write() as connection:
             connection.execute(sa.delete(pins).where(pins.c.image_id == image_id, pins.c.holder == holder))
+
+    def set_copies(self, image_id: str, copies: Mapping[str, Any]) -> None:
+        """Remember what was made of it elsewhere: region -> {image_id, snapshot_ids}."""
+        with self._db.write() as connection:
+            connection.execute(sa.update(images).where(images.c.image_id == image_id).values(copies=dict(copies)))
 
     def pinned(self, job_id: str) -> set[str]:
         query = (
@@ -74,7 +81,7 @@ class Images:
             newest = (
                 sa.select(images.c.image_id)
                 .where(images.c.job_id == job_id, images.c.deleted_at.is_(None))
-                .order_by(images.c.created_at.desc(), images.c.run_id.desc())
+                .order_by(images.c.number.desc(), images.c.run_id.desc())
                 .limit(1)
                 .scalar_subquery()
             )
@@ -82,4 +89,14 @@ class Images:
 
 
 def image_of(row: Any) -> Image:
-    return Image(row.image_id, row.job_id, row.run_id, tuple(row.snapshot_ids), row.created_at, row.deleted_at)
+    return Image(
+        row.image_id,
+        row.job_id,
+        row.run_id,
+        tuple(row.snapshot_ids),
+        row.created_at,
+        row.deleted_at,
+        row.number,
+        row.taken_at,
+        row.copies,
+    )

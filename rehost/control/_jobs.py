@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
 
-from rehost.control._database import Database
+from rehost.control._database import Database, patient
 from rehost.control._errors import Unknown
+from rehost.control._events import note
 from rehost.control._ids import new_id
-from rehost.control._records import Job, JobSpec, JobState
+from rehost.control._records import Job, JobSpec, JobState, RunKind, RunState
+from rehost.control._schedule import Schedule
 from rehost.control._tables import jobs, runs
 
 _LIVE = jobs.c.state.notin_([JobState.DELETING, JobState.DELETED])
+#: What of a schedule says when; the rest of it (how many images stay, how often to retry) changes no moment.
+_TIMING = ("every_seconds", "cron", "time_zone", "continuous", "run_once", "seed_at", "jitter_seconds", "blackouts")
 
 
+@patient
 class Jobs:
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -24,7 +30,7 @@ class Jobs:
         """Declare the replication of one server; a retry is safe.
 
         A job of this stack and server that has not ended is updated in place and keeps its history; without one, a new
-        job is due at once.
+        job is due at its seed time, or at once. A changed rhythm begins with a run in the same way.
         """
         for _ in range(3):
             try:
@@ -35,6 +41,12 @@ class Jobs:
 
     def _put(self, spec: JobSpec) -> Job:
         now = self._db.now()
+        values: dict[str, Any] = {
+            "spec": asdict(spec),
+            "source_name": spec.source_name,
+            "max_concurrent_runs": spec.max_concurrent_runs,
+        }
+        timing = {"next_run_at": Schedule.of(spec.schedule).first(spec.server, now), "planned_at": now}
         with self._db.write() as connection:
             present = connection.execute(
                 sa.select(jobs).where(jobs.c.stack == spec.stack, jobs.c.server == spec.server, _LIVE)
@@ -52,21 +64,67 @@ class Jobs:
                         id=job_id,
                         stack=spec.stack,
                         server=spec.server,
-                        source_name=spec.source_name,
-                        spec=asdict(spec),
                         state=JobState.PENDING,
-                        next_run_at=now,
                         failures=0,
                         created_at=now,
+                        anchor_at=timing["next_run_at"] or now,
+                        **values,
+                        **timing,
                     )
                 )
             else:
                 job_id = present.id
-                changes: dict[str, Any] = {"spec": asdict(spec), "source_name": spec.source_name}
-                if present.spec.get("schedule") != dict(spec.schedule):
-                    changes["next_run_at"] = now  # the new rhythm begins with a run
-                connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(changes))
+                if _timing(present.spec["schedule"]) != _timing(spec.schedule):
+                    values |= {**timing, "anchor_at": timing["next_run_at"] or now, "missed": 0}
+                    if present.state in (JobState.COMPLETED, JobState.FAILED):
+                        values |= {"state": JobState.ACTIVE if present.latest_image_id else JobState.PENDING}
+                    if present.paused_at is not None or present.state == JobState.PAUSED_ON_FAILURE:
+                        values["next_run_at"] = None  # `resume` plans it
+                connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(values))
             return job_of(connection.execute(sa.select(jobs).where(jobs.c.id == job_id)).one())
+
+    def pause(self, job_id: str) -> Job:
+        """No run starts by itself until `resume`; one under way goes on. Repeating it is harmless. Raises `Unknown`."""
+        now = self._db.now()
+        with self._db.write() as connection:
+            job = self._live(connection, job_id)
+            if job.paused_at is None:
+                connection.execute(
+                    sa.update(jobs).where(jobs.c.id == job_id).values(paused_at=now, next_run_at=None, planned_at=now)
+                )
+                connection.execute(
+                    sa.update(runs)
+                    .where(runs.c.job_id == job_id, runs.c.state == RunState.PENDING, runs.c.kind == RunKind.AUTOMATIC)
+                    .values(
+                        state=RunState.MISSED, message="its job was paused before it began", missed=1, completed_at=now
+                    )
+                )
+                note(connection, now, "job-paused", "paused by a person", job=job)
+        return self.get(job_id)
+
+    def resume(self, job_id: str) -> Job:
+        """End a pause, by a person or after failures: its tries begin anew, and it is due at once. Raises `Unknown`."""
+        now = self._db.now()
+        with self._db.write() as connection:
+            job = self._live(connection, job_id)
+            waits = job.state in (JobState.PAUSED_ON_FAILURE, JobState.FAILED)
+            if job.paused_at is not None or waits:
+                values: dict[str, Any] = {"paused_at": None, "planned_at": now}
+                if waits or job.failures:
+                    values |= {"failures": 0, "state": JobState.ACTIVE if job.latest_image_id else JobState.PENDING}
+                if job.state is not JobState.COMPLETED:
+                    schedule = Schedule.of(job.spec.schedule)
+                    begin = max(schedule.seed, now) if schedule.seed else now
+                    values["next_run_at"] = schedule.put_off(job.spec.server, begin)
+                connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(values))
+                note(connection, now, "job-resumed", "resumed by a person", job=job)
+        return self.get(job_id)
+
+    def _live(self, connection: sa.Connection, job_id: str) -> Job:
+        row = connection.execute(sa.select(jobs).where(jobs.c.id == job_id, _LIVE).with_for_update()).one_or_none()
+        if row is None:
+            raise Unknown(kind="live job", id=job_id)
+        return job_of(row)
 
     def find(self, job_id: str) -> Job | None:
         with self._db.read() as connection:
@@ -106,9 +164,20 @@ class Jobs:
             )
 
     def ended(self, job_id: str) -> None:
-        """DELETED: everything it made is gone, or kept on purpose."""
+        """DELETED: everything it made is gone, or kept on purpose. Repeating it is harmless."""
         with self._db.write() as connection:
-            connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(state=JobState.DELETED))
+            row = connection.execute(
+                sa.update(jobs)
+                .where(jobs.c.id == job_id, jobs.c.state != JobState.DELETED)
+                .values(state=JobState.DELETED)
+                .returning(*jobs.c)
+            ).one_or_none()
+            if row is not None:
+                note(connection, self._db.now(), "job-deleted", "the job has ended", job=job_of(row))
+
+
+def _timing(schedule: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: schedule[key] for key in _TIMING if schedule.get(key)}
 
 
 def job_of(row: Any) -> Job:
@@ -120,4 +189,8 @@ def job_of(row: Any) -> Job:
         failures=row.failures,
         latest_image_id=row.latest_image_id,
         created_at=row.created_at,
+        anchor_at=row.anchor_at,
+        paused_at=row.paused_at,
+        missed=row.missed,
+        lag_seconds=row.lag_seconds,
     )

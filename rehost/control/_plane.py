@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Self
 
 import sqlalchemy as sa
 
+from rehost.control import _history
+from rehost.control._catalog import Catalogs
+from rehost.control._clock import Clock
 from rehost.control._connectors import Connectors
-from rehost.control._database import Clock, Database, utc_now
+from rehost.control._database import Database
 from rehost.control._events import Events
 from rehost.control._images import Images, image_of
 from rehost.control._jobs import Jobs, job_of
-from rehost.control._records import JobState, JobStatus, RunDisk
+from rehost.control._outbox import Outbox
+from rehost.control._records import Image, JobState, JobStatus, Run, RunDisk
 from rehost.control._runs import Runs, disk_of, run_of
 from rehost.control._tables import disks, images, jobs, runs
 
@@ -27,10 +32,15 @@ class ControlPlane:
         self.images = Images(database)
         self.connectors = Connectors(database)
         self.events = Events(database)
+        self.outbox = Outbox(database)
+        self.catalogs = Catalogs(database)
 
     @classmethod
-    def open(cls, url: str, *, clock: Clock = utc_now) -> Self:
-        """Connect, and bring the tables to this version. Raises `ControlError`."""
+    def open(cls, url: str, *, clock: Clock | None = None) -> Self:
+        """Connect, and bring the tables to this version. Raises `ControlError`.
+
+        `clock` is for tests: without it the database server's clock holds, or this machine's with SQLite.
+        """
         database = Database(url, clock)
         try:
             database.migrate()
@@ -39,39 +49,42 @@ class ControlPlane:
             raise
         return cls(database)
 
+    def waiting(self, seconds: float) -> Self:
+        """The same control plane, whose calls wait for so long while the database is away. Close only one of the two."""
+        return type(self)(self._db.waiting(seconds))
+
     def close(self) -> None:
         self._db.close()
 
     def now(self) -> datetime:
         return self._db.now()
 
-    def status(self, *, stack: str | None = None) -> list[JobStatus]:
-        """Every job that has not ended, in a fixed number of queries, however many there are."""
+    def prune(self) -> int:
+        """Remove history beyond its limits; returns how many runs went. Repeating it is harmless."""
+        return _history.prune(self._db)
+
+    def status(self, *, stack: str | None = None, servers: Collection[str] | None = None) -> list[JobStatus]:
+        """Every job that has not ended, in five queries, however many there are; all of one moment."""
         wanted = jobs.c.state != JobState.DELETED
         if stack is not None:
             wanted &= jobs.c.stack == stack
+        if servers is not None:
+            wanted &= jobs.c.server.in_(servers)
         is_open = runs.c.state.in_(["PENDING", "ACTIVE"])
-        newest = (
-            sa.select(runs.c.job_id, sa.func.max(runs.c.id).label("id"))
-            .where(~is_open)
-            .group_by(runs.c.job_id)
-            .subquery()
-        )
-        with self._db.read() as connection:
+        with self._db.snapshot() as connection:
             found = [
                 job_of(row)
                 for row in connection.execute(sa.select(jobs).where(wanted).order_by(jobs.c.stack, jobs.c.server))
             ]
-            mine = sa.select(jobs.c.id).where(wanted)
             under_way = {
                 row.job_id: run_of(row)
-                for row in connection.execute(sa.select(runs).where(is_open, runs.c.job_id.in_(mine)))
+                for row in connection.execute(
+                    sa.select(runs).join(jobs, jobs.c.id == runs.c.job_id).where(is_open, wanted)
+                )
             }
             ended = {
                 row.job_id: run_of(row)
-                for row in connection.execute(
-                    sa.select(runs).join(newest, newest.c.id == runs.c.id).where(runs.c.job_id.in_(mine))
-                )
+                for row in connection.execute(sa.select(runs).join(jobs, jobs.c.last_run_id == runs.c.id).where(wanted))
             }
             latest = {
                 row.job_id: image_of(row)
@@ -79,13 +92,15 @@ class ControlPlane:
                     sa.select(images).join(jobs, jobs.c.latest_image_id == images.c.image_id).where(wanted)
                 )
             }
-            shown = {job_id: run.id for job_id, run in {**ended, **under_way}.items()}
             by_run: dict[str, list[RunDisk]] = {}
-            # In slices: a statement takes a limited number of parameters.
-            ids = list(shown.values())
-            for start in range(0, len(ids), 500):
-                query = sa.select(disks).where(disks.c.run_id.in_(ids[start : start + 500])).order_by(disks.c.index)
-                for row in connection.execute(query):
+            for query in (
+                sa.select(disks)
+                .join(runs, runs.c.id == disks.c.run_id)
+                .join(jobs, jobs.c.id == runs.c.job_id)
+                .where(is_open),
+                sa.select(disks).join(jobs, jobs.c.last_run_id == disks.c.run_id),
+            ):
+                for row in connection.execute(query.where(wanted).order_by(disks.c.run_id, disks.c.index)):
                     by_run.setdefault(row.run_id, []).append(disk_of(row))
         return [
             JobStatus(
@@ -93,7 +108,48 @@ class ControlPlane:
                 ended.get(job.id),
                 under_way.get(job.id),
                 latest.get(job.id),
-                tuple(by_run.get(shown.get(job.id, ""), ())),
+                _disks(by_run, under_way, ended, job.id),
             )
             for job in found
         ]
+
+    def history(self, job_ids: Collection[str], *, limit: int) -> dict[str, list[tuple[Run, list[RunDisk]]]]:
+        """By job, its newest runs with their disks, newest first. `limit` is for each job."""
+        by_job: dict[str, list[tuple[Run, list[RunDisk]]]] = {job_id: [] for job_id in job_ids}
+        ids = list(by_job)
+        with self._db.snapshot() as connection:
+            for start in range(0, len(ids), 500):  # a statement takes a limited number of parameters
+                place = sa.func.row_number().over(partition_by=runs.c.job_id, order_by=runs.c.number.desc())
+                ranked = sa.select(runs.c.id, place.label("place")).where(runs.c.job_id.in_(ids[start : start + 500]))
+                newest = ranked.subquery()
+                shown = sa.select(newest.c.id).where(newest.c.place <= limit)
+                of_run: dict[str, list[RunDisk]] = {}
+                for row in connection.execute(
+                    sa.select(disks).where(disks.c.run_id.in_(shown)).order_by(disks.c.index)
+                ):
+                    of_run.setdefault(row.run_id, []).append(disk_of(row))
+                for row in connection.execute(
+                    sa.select(runs).where(runs.c.id.in_(shown)).order_by(runs.c.number.desc())
+                ):
+                    by_job[row.job_id].append((run_of(row), of_run.get(row.id, [])))
+        return by_job
+
+    def standing_images(self, job_ids: Collection[str]) -> dict[str, list[Image]]:
+        """By job, the images that exist, newest first."""
+        by_job: dict[str, list[Image]] = {job_id: [] for job_id in job_ids}
+        ids = list(by_job)
+        with self._db.read() as connection:
+            for start in range(0, len(ids), 500):
+                query = sa.select(images).where(
+                    images.c.job_id.in_(ids[start : start + 500]), images.c.deleted_at.is_(None)
+                )
+                for row in connection.execute(query.order_by(images.c.number.desc())):
+                    by_job[row.job_id].append(image_of(row))
+        return by_job
+
+
+def _disks(
+    by_run: dict[str, list[RunDisk]], under_way: dict[str, Run], ended: dict[str, Run], job_id: str
+) -> tuple[RunDisk, ...]:
+    shown = under_way.get(job_id) or ended.get(job_id)
+    return tuple(by_run.get(shown.id, ())) if shown else ()

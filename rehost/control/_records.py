@@ -16,7 +16,10 @@ class JobState(StrEnum):
 
     PENDING = "PENDING"  # declared, no image yet
     ACTIVE = "ACTIVE"
-    PAUSED_ON_FAILURE = "PAUSED_ON_FAILURE"
+    FAILING = "FAILING"  # its last run failed; another try is planned
+    PAUSED_ON_FAILURE = "PAUSED_ON_FAILURE"  # its tries are used up; it waits for a person
+    FAILED = "FAILED"  # the same of a job that runs once and has made no image
+    COMPLETED = "COMPLETED"  # a job that runs once, and has
     DELETING = "DELETING"
     DELETED = "DELETED"
 
@@ -42,6 +45,7 @@ class RunState(StrEnum):
 class RunKind(StrEnum):
     AUTOMATIC = "AUTOMATIC"
     ON_DEMAND = "ON_DEMAND"
+    FINAL = "FINAL"  # the last one, for a cutover
 
 
 @dataclass(frozen=True)
@@ -53,12 +57,14 @@ class JobSpec:
     source_name: str
     source: Json
     locator: Json
-    schedule: Json  # every_seconds | continuous | run_once, and keep_images
+    schedule: Json  # see `Schedule.of`; and keep_images
     image: Json
     aws: Json  # region, endpoint, profile, where the stack sets them
     application: str | None = None
     tags: Json = field(default_factory=dict)
     quiesce: str = "try"
+    max_concurrent_runs: int | None = None  # of the whole source
+    notify: tuple[Json, ...] | list[Json] = ()  # channels: name, events, and topic or webhook
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,10 @@ class Job:
     failures: int  # runs that failed since the last that did not
     latest_image_id: str | None
     created_at: datetime
+    anchor_at: datetime | None = None  # a moment of its grid: when its schedule took effect
+    paused_at: datetime | None = None  # by a person
+    missed: int = 0  # moments that passed without a run, since the last that completed
+    lag_seconds: int | None = None  # how old the last image had become when the next one was there
 
     @property
     def is_live(self) -> bool:
@@ -93,6 +103,12 @@ class Run:
     consistency: str | None
     image_id: str | None
     cancel_requested: bool
+    number: int = 0  # counts the runs of its job: their order, whatever the clocks did
+    frozen_at: datetime | None = None  # its point in time
+    stage_at: datetime | None = None  # since when it is in this stage
+    missed: int = 0  # of a MISSED run: how many moments it stands for, up to `missed_until`
+    missed_until: datetime | None = None
+    sent_bytes: int | None = None  # once it has ended
 
 
 @dataclass(frozen=True)
@@ -113,6 +129,9 @@ class RunDisk:
     blocks_total: int = 0
     completed_at: datetime | None = None
     verified_at: datetime | None = None
+    started_at: datetime | None = None
+    updated_at: datetime | None = None
+    rate: int | None = None  # bytes a second that its copy gets through, smoothed
 
 
 @dataclass(frozen=True)
@@ -123,6 +142,9 @@ class Image:
     snapshot_ids: tuple[str, ...]
     created_at: datetime
     deleted_at: datetime | None = None
+    number: int = 0  # of its run
+    taken_at: datetime | None = None  # the point in time that it holds
+    copies: Json | None = None  # region -> {image_id, snapshot_ids}
 
 
 @dataclass(frozen=True)
@@ -134,6 +156,15 @@ class Connector:
     sources: tuple[str, ...] | None  # None serves all
     log_path: str
     heartbeat_at: datetime
+    addresses: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()  # types of sources that it can open
+    max_runs: int | None = None
+    started_at: datetime | None = None
+    draining_at: datetime | None = None  # since when it takes no more runs
+    disassociated_at: datetime | None = None
+
+    def serves(self, source: str) -> bool:
+        return self.sources is None or source in self.sources
 
 
 @dataclass(frozen=True)
@@ -147,11 +178,67 @@ class Event:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """How far the copy of a run is. What is not known yet is None."""
+
+    done_bytes: int
+    total_bytes: int | None
+    rate: int | None  # bytes a second
+    eta_seconds: float | None
+
+    @property
+    def share(self) -> float | None:
+        return self.done_bytes / self.total_bytes if self.total_bytes else None
+
+
+@dataclass(frozen=True)
 class JobStatus:
     """One job as `rehost status` shows it."""
 
     job: Job
-    last_run: Run | None  # the newest that has ended
+    last_run: Run | None  # the newest that COMPLETED or FAILED
     open_run: Run | None
     latest_image: Image | None
     disks: tuple[RunDisk, ...]  # of the open run, else of the last one
+
+    @property
+    def age_from(self) -> datetime | None:
+        """The point in time of the last good image."""
+        image = self.latest_image
+        return (image.taken_at or image.created_at) if image else None
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One notification for one channel. `id` is the same at each attempt."""
+
+    id: str
+    channel: Json
+    message: Json
+    aws: Json
+    attempts: int
+    created_at: datetime
+    last_error: str | None = None
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """What is known of the servers of one source; states are SMS's (ServerCatalogStatus)."""
+
+    source_name: str
+    state: str
+    requested_at: datetime | None
+    refreshed_at: datetime | None
+    message: str | None
+    servers: int
+
+
+@dataclass(frozen=True)
+class CatalogServer:
+    source_name: str
+    name: str
+    locator: Json
+    disks: tuple[Json, ...]  # key, size, format, allocated
+    facts: Json
+    seen_at: datetime
+    gone_at: datetime | None

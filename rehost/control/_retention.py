@@ -11,10 +11,10 @@ def superseded(images: Iterable[Image], *, keep: int, protected: Collection[str]
     """The images of one job that retention no longer keeps, oldest first.
 
     Kept are the newest `keep` (0 keeps all), and always the newest one and those in `protected`: pinned by a spec, or
-    used by an instance.
+    used by an instance. The order is that of the runs, not of the clocks.
     """
     standing = sorted(
-        (image for image in images if image.deleted_at is None), key=lambda image: (image.created_at, image.run_id)
+        (image for image in images if image.deleted_at is None), key=lambda image: (image.number, image.run_id)
     )
     if keep == 0:
         return []

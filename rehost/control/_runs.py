@@ -2,7 +2,8 @@
 
 PENDING --claim--> ACTIVE --complete--> COMPLETED
    |                 |  \\--fail------> FAILED
-   |                 '--adopt--> ACTIVE (another connector, after the lease has run out)
+   |                 '--adopt--> ACTIVE (another connector, when nobody holds it any more)
+   |--(it could not start in time)--> MISSED
    '--(job ended)--> FAILED
 """
 
@@ -15,117 +16,97 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from rehost.control._database import Database
-from rehost.control._errors import RunIsOpen, Unknown
+from rehost.blocks import BLOCK_SIZE
+from rehost.control import _claims, _endings, _scheduler
+from rehost.control._database import Database, patient
+from rehost.control._errors import NothingToRetry, RunIsOpen, Unknown
 from rehost.control._events import note
-from rehost.control._ids import new_id
+from rehost.control._jobs import job_of
+from rehost.control._leases import LET_GO, LeaseWatch
 from rehost.control._records import Image, JobState, Run, RunDisk, RunKind, RunState
-from rehost.control._schedule import next_run, retry_at
-from rehost.control._tables import disks, images, jobs, runs
+from rehost.control._tables import Utc, disks, jobs, runs
 
-#: Failures in a row after which a job waits for a person (SMS: PAUSED_ON_FAILURE).
-MAX_FAILURES = 5
 _OPEN = runs.c.state.in_([RunState.PENDING, RunState.ACTIVE])
+_LATEST = 0.3  # share of the latest piece in a copy's smoothed rate
+_GAP = 120.0  # seconds without a piece: the copy was interrupted, and this says nothing of its rate
 
 
+@patient
 class Runs:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def request(self, job_id: str, *, token: str) -> Run:
-        """Ask for a run now; the same token gives the same run, and a run that is open already is the one given."""
+    def request(self, job_id: str, *, token: str, kind: RunKind = RunKind.ON_DEMAND) -> Run:
+        """Ask for a run now; the same token gives the same run, and a run that is open already is the one given.
+
+        A FINAL run has to be of a later moment than the request: it raises `RunIsOpen` while another one is open.
+        """
         for _ in range(3):
             try:
                 with self._db.write() as connection:
                     known = sa.select(runs).where(runs.c.job_id == job_id, sa.or_(runs.c.token == token, _OPEN))
                     row = connection.execute(known.order_by(_OPEN)).first()
+                    if row is not None and kind is RunKind.FINAL and row.token != token:
+                        raise RunIsOpen(job=job_id, run=row.id)
+                    if row is not None and row.kind == RunKind.AUTOMATIC and row.state == RunState.PENDING:
+                        # Somebody waits for it now: no blackout holds it up, and it does not become MISSED.
+                        connection.execute(
+                            sa.update(runs).where(runs.c.id == row.id).values(kind=kind, not_before=None, start_by=None)
+                        )
+                        row = connection.execute(sa.select(runs).where(runs.c.id == row.id)).one()
                     if row is None:
                         state = connection.execute(
                             sa.select(jobs.c.state).where(jobs.c.id == job_id)
                         ).scalar_one_or_none()
                         if state is None or state in (JobState.DELETING, JobState.DELETED):
                             raise Unknown(kind="live job", id=job_id)
-                        run_id = self._insert(connection, job_id, RunKind.ON_DEMAND, token, self._db.now())
+                        run_id = _scheduler.insert_run(connection, job_id, kind, self._db.now(), token=token)
                         row = connection.execute(sa.select(runs).where(runs.c.id == run_id)).one()
                     return run_of(row)
             except sa.exc.IntegrityError:
                 continue  # the scheduler was quicker: its run is the one
         raise RunIsOpen(job=job_id, run="another")
 
+    def retry(self, job_id: str, *, token: str) -> Run:
+        """Ask for a run of a job that is in trouble; its tries begin anew. Raises `NothingToRetry`."""
+        now = self._db.now()
+        with self._db.write() as connection:
+            row = connection.execute(sa.select(jobs).where(jobs.c.id == job_id).with_for_update()).one_or_none()
+            if row is None:
+                raise Unknown(kind="live job", id=job_id)
+            job = job_of(row)
+            last = connection.execute(sa.select(runs.c.state).where(runs.c.id == row.last_run_id)).scalar_one_or_none()
+            if last != RunState.FAILED:
+                raise NothingToRetry(server=job.spec.server)
+            if job.state in (JobState.FAILING, JobState.PAUSED_ON_FAILURE, JobState.FAILED):
+                state = JobState.ACTIVE if job.latest_image_id else JobState.PENDING
+                connection.execute(
+                    sa.update(jobs)
+                    .where(jobs.c.id == job_id)
+                    .values(state=state, failures=0, next_run_at=None, planned_at=now)
+                )
+                note(connection, now, "job-resumed", "a person asked for another try", job=job)
+        return self.request(job_id, token=token)
+
     def schedule_due(self, sources: Collection[str] | None) -> int:
         """Make a PENDING run of every job that is due and has none open; returns how many.
 
-        However long nobody looked, a job gets one run, and its next moment lies ahead.
+        However long nobody looked, a job gets one run, its next moment lies ahead, and what passed is one MISSED run.
         """
-        now = self._db.now()
-        due = sa.select(jobs).where(
-            jobs.c.next_run_at <= now,
-            jobs.c.state.in_([JobState.PENDING, JobState.ACTIVE]),
-            ~sa.exists().where(runs.c.job_id == jobs.c.id, _OPEN),
-        )
-        if sources is not None:
-            due = due.where(jobs.c.source_name.in_(sources))
-        with self._db.read() as connection:
-            rows = connection.execute(due).all()
-        made = 0
-        for row in rows:
-            try:
-                with self._db.write() as connection:
-                    landed = connection.execute(
-                        sa.update(jobs)
-                        .where(jobs.c.id == row.id, jobs.c.next_run_at == row.next_run_at)
-                        .values(next_run_at=next_run(row.spec["schedule"], row.next_run_at, now))
-                    )
-                    if landed.rowcount == 1:
-                        self._insert(
-                            connection, row.id, RunKind.AUTOMATIC, f"at {row.next_run_at.isoformat()}", row.next_run_at
-                        )
-                        made += 1
-            except sa.exc.IntegrityError:
-                continue  # one was requested meanwhile
-        return made
+        return _scheduler.schedule_due(self._db, sources)
 
     def claim(self, connector_id: str, sources: Collection[str] | None, *, lease_seconds: float) -> Run | None:
-        """Take the oldest PENDING run of these sources: PENDING -> ACTIVE for exactly one of those who try."""
-        candidates = (
-            sa.select(runs.c.id)
-            .join(jobs, jobs.c.id == runs.c.job_id)
-            .where(runs.c.state == RunState.PENDING)
-            .order_by(runs.c.scheduled_at, runs.c.id)
-            .limit(16)
-        )
-        if sources is not None:
-            candidates = candidates.where(jobs.c.source_name.in_(sources))
-        with self._db.read() as connection:
-            waiting = connection.execute(candidates).scalars().all()
-        now = self._db.now()
-        for run_id in waiting:
-            with self._db.write() as connection:
-                landed = connection.execute(
-                    sa.update(runs)
-                    .where(runs.c.id == run_id, runs.c.state == RunState.PENDING)
-                    .values(
-                        state=RunState.ACTIVE,
-                        connector_id=connector_id,
-                        lease_until=now + timedelta(seconds=lease_seconds),
-                        started_at=now,
-                    )
-                )
-            if landed.rowcount == 1:
-                return self.get(run_id)
-        return None
+        """Take a PENDING run of these sources: PENDING -> ACTIVE for exactly one of those who try."""
+        run_id = _claims.claim(self._db, connector_id, sources, lease_seconds=lease_seconds)
+        return None if run_id is None else self.get(run_id)
 
-    def orphans(self, sources: Collection[str] | None) -> list[Run]:
-        """ACTIVE runs whose lease has run out."""
-        query = (
-            sa.select(runs)
-            .join(jobs, jobs.c.id == runs.c.job_id)
-            .where(runs.c.state == RunState.ACTIVE, runs.c.lease_until < self._db.now())
-        )
+    def orphans(self, sources: Collection[str] | None, watch: LeaseWatch) -> list[Run]:
+        """ACTIVE runs that nobody holds any more, as far as `watch` has seen."""
+        query = sa.select(runs).join(jobs, jobs.c.id == runs.c.job_id).where(runs.c.state == RunState.ACTIVE)
         if sources is not None:
             query = query.where(jobs.c.source_name.in_(sources))
         with self._db.read() as connection:
-            return [run_of(row) for row in connection.execute(query)]
+            return watch.orphans([run_of(row) for row in connection.execute(query)])
 
     def adopt(self, run: Run, connector_id: str, *, lease_seconds: float) -> bool:
         """Take over a run as it was seen in `orphans`; False where somebody else did, or its connector came back."""
@@ -143,7 +124,7 @@ class Runs:
 
     def let_go(self, run_id: str, connector_id: str) -> bool:
         """End the lease at once: another connector may take over."""
-        return self._guarded(run_id, connector_id, lease_until=self._db.now() - timedelta(seconds=1))
+        return self._guarded(run_id, connector_id, lease_until=LET_GO)
 
     def let_go_all(self, connector_id: str) -> int:
         """The same for all runs of a connector that is known to be dead."""
@@ -151,14 +132,27 @@ class Runs:
             return connection.execute(
                 sa.update(runs)
                 .where(runs.c.connector_id == connector_id, runs.c.state == RunState.ACTIVE)
-                .values(lease_until=self._db.now() - timedelta(seconds=1))
+                .values(lease_until=LET_GO)
             ).rowcount
 
+    def held(self) -> dict[str, int]:
+        """By connector, how many ACTIVE runs it has."""
+        query = (
+            sa.select(runs.c.connector_id, sa.func.count())
+            .where(runs.c.state == RunState.ACTIVE)
+            .group_by(runs.c.connector_id)
+        )
+        with self._db.read() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
     def stage(self, run_id: str, stage: str, message: str | None = None) -> None:
-        self._update(run_id, stage=stage, message=message)
+        """Where the run is. `stage_at` says since when, and stays while the stage does."""
+        now = sa.literal(self._db.now(), Utc)
+        since = sa.case((runs.c.stage == stage, sa.func.coalesce(runs.c.stage_at, now)), else_=now)
+        self._update(run_id, stage=stage, message=message, stage_at=since)
 
     def frozen(self, run_id: str, token: str, consistency: str) -> None:
-        self._update(run_id, freeze_token=token, consistency=consistency)
+        self._update(run_id, freeze_token=token, consistency=consistency, frozen_at=self._db.now())
 
     def image_made(self, run_id: str, image_id: str) -> None:
         self._update(run_id, image_id=image_id)
@@ -170,13 +164,22 @@ class Runs:
                 sa.select(disks.c.snapshot_id).where(disks.c.run_id == run_id, disks.c.index == disk.index)
             ).one_or_none()
             if known is None:
-                connection.execute(sa.insert(disks).values(run_id=run_id, **asdict(disk)))
+                now = self._db.now()
+                values = {**asdict(disk), "started_at": disk.started_at or now, "updated_at": now}
+                connection.execute(sa.insert(disks).values(run_id=run_id, **values))
 
     def update_disk(self, run_id: str, index: int, **figures: int | datetime) -> None:
+        """Record figures of a copy; with `blocks_done` among them, its rate follows."""
+        this = (disks.c.run_id == run_id, disks.c.index == index)
         with self._db.write() as connection:
-            connection.execute(
-                sa.update(disks).where(disks.c.run_id == run_id, disks.c.index == index).values(**figures)
-            )
+            values: dict[str, Any] = dict(figures)
+            if "blocks_done" in figures:
+                now = self._db.now()
+                row = connection.execute(
+                    sa.select(disks.c.blocks_done, disks.c.updated_at, disks.c.rate).where(*this)
+                ).one_or_none()
+                values |= {"updated_at": now, **(_rate(row, values["blocks_done"], now) if row else {})}
+            connection.execute(sa.update(disks).where(*this).values(**values))
 
     def disk_completed(self, run_id: str, index: int) -> None:
         self.update_disk(run_id, index, completed_at=self._db.now())
@@ -185,53 +188,12 @@ class Runs:
         self.update_disk(run_id, index, verified_at=self._db.now())
 
     def complete(self, run_id: str, image: Image) -> None:
-        """COMPLETED, with its image, in one transaction; a repeated call changes nothing."""
-        now = self._db.now()
-        with self._db.write() as connection:
-            landed = connection.execute(
-                sa.update(runs)
-                .where(runs.c.id == run_id, runs.c.state == RunState.ACTIVE)
-                .values(state=RunState.COMPLETED, stage=None, message=None, image_id=image.image_id, completed_at=now)
-            )
-            if landed.rowcount != 1:
-                return
-            connection.execute(sa.insert(images).values({**asdict(image), "snapshot_ids": list(image.snapshot_ids)}))
-            connection.execute(
-                sa.update(jobs)
-                .where(jobs.c.id == image.job_id)
-                .values(
-                    latest_image_id=image.image_id,
-                    failures=0,
-                    state=sa.case(
-                        (jobs.c.state.in_([JobState.PENDING, JobState.PAUSED_ON_FAILURE]), JobState.ACTIVE),
-                        else_=jobs.c.state,
-                    ),
-                )
-            )
-            note(connection, now, "run-completed", f"image {image.image_id}", job_id=image.job_id, run_id=run_id)
+        """COMPLETED, with its image and the job's next plan, in one transaction; a repeated call changes nothing."""
+        _endings.complete(self._db, run_id, image)
 
     def fail(self, run_id: str, message: str) -> None:
-        """FAILED; the job tries again with growing pauses, or waits for a person after MAX_FAILURES in a row."""
-        now = self._db.now()
-        with self._db.write() as connection:
-            landed = connection.execute(
-                sa.update(runs)
-                .where(runs.c.id == run_id, _OPEN)
-                .values(state=RunState.FAILED, message=message, completed_at=now)
-                .returning(runs.c.job_id)
-            ).one_or_none()
-            if landed is None:
-                return
-            failures = connection.execute(sa.select(jobs.c.failures).where(jobs.c.id == landed.job_id)).scalar_one() + 1
-            values: dict[str, Any] = {"failures": failures, "next_run_at": retry_at(failures, now)}
-            if failures >= MAX_FAILURES:
-                values |= {"state": JobState.PAUSED_ON_FAILURE, "next_run_at": None}
-            connection.execute(
-                sa.update(jobs)
-                .where(jobs.c.id == landed.job_id, jobs.c.state.notin_([JobState.DELETING, JobState.DELETED]))
-                .values(values)
-            )
-            note(connection, now, "run-failed", message, job_id=landed.job_id, run_id=run_id)
+        """FAILED; the job tries again as its policy says, or waits for a person. A repeated call changes nothing."""
+        _endings.fail(self._db, run_id, message)
 
     def find(self, run_id: str) -> Run | None:
         with self._db.read() as connection:
@@ -249,7 +211,7 @@ class Runs:
         query = (
             sa.select(runs)
             .where(runs.c.job_id == job_id, runs.c.state == RunState.COMPLETED)
-            .order_by(runs.c.completed_at.desc())
+            .order_by(runs.c.number.desc())
             .limit(1)
         )
         with self._db.read() as connection:
@@ -264,25 +226,9 @@ class Runs:
 
     def list(self, job_id: str, *, limit: int = 20) -> list[Run]:
         """Newest first."""
-        query = sa.select(runs).where(runs.c.job_id == job_id).order_by(runs.c.id.desc()).limit(limit)
+        query = sa.select(runs).where(runs.c.job_id == job_id).order_by(runs.c.number.desc()).limit(limit)
         with self._db.read() as connection:
             return [run_of(row) for row in connection.execute(query)]
-
-    @staticmethod
-    def _insert(connection: sa.Connection, job_id: str, kind: RunKind, token: str, scheduled_at: datetime) -> str:
-        run_id = new_id("run")
-        connection.execute(
-            sa.insert(runs).values(
-                id=run_id,
-                job_id=job_id,
-                token=token,
-                kind=kind,
-                state=RunState.PENDING,
-                scheduled_at=scheduled_at,
-                cancel_requested=False,
-            )
-        )
-        return run_id
 
     def _update(self, run_id: str, **values: object) -> None:
         with self._db.write() as connection:
@@ -296,6 +242,15 @@ class Runs:
             guard.append(_also)
         with self._db.write() as connection:
             return connection.execute(sa.update(runs).where(*guard).values(**values)).rowcount == 1
+
+
+def _rate(row: Any, blocks_done: int, now: datetime) -> dict[str, int]:
+    """Bytes a second, smoothed over pieces."""
+    seconds = (now - row.updated_at).total_seconds() if row.updated_at else 0.0
+    if not 0 < seconds < _GAP or blocks_done <= row.blocks_done:
+        return {}
+    latest = (blocks_done - row.blocks_done) * BLOCK_SIZE / seconds
+    return {"rate": round(latest if row.rate is None else _LATEST * latest + (1 - _LATEST) * row.rate)}
 
 
 def run_of(row: Any) -> Run:

@@ -51,6 +51,15 @@ jobs = sa.Table(
     sa.Column("failures", sa.Integer, nullable=False),
     sa.Column("latest_image_id", sa.String(64)),
     sa.Column("created_at", Utc, nullable=False),
+    sa.Column("anchor_at", Utc),
+    sa.Column("planned_at", Utc),  # when next_run_at was set: a clock that was set back since shows in it
+    sa.Column("paused_at", Utc),
+    sa.Column("runs_made", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("last_run_id", sa.String(64)),  # the newest that COMPLETED or FAILED
+    sa.Column("last_started_at", Utc),
+    sa.Column("missed", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("lag_seconds", sa.BigInteger),
+    sa.Column("max_concurrent_runs", sa.Integer),
     # One live job a server of a stack, whoever declares it and however often at once.
     sa.Index(
         "one_live_job",
@@ -82,6 +91,14 @@ runs = sa.Table(
     sa.Column("consistency", sa.String(32)),
     sa.Column("image_id", sa.String(64)),
     sa.Column("cancel_requested", sa.Boolean, nullable=False),
+    sa.Column("number", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("not_before", Utc),  # a blackout that began while it waited
+    sa.Column("start_by", Utc),  # later than this it is MISSED
+    sa.Column("frozen_at", Utc),
+    sa.Column("stage_at", Utc),
+    sa.Column("missed", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("missed_until", Utc),
+    sa.Column("sent_bytes", sa.BigInteger),
     sa.UniqueConstraint("job_id", "token"),
     # Never two open runs of a job: the database itself refuses, whatever races there are.
     sa.Index(
@@ -91,7 +108,7 @@ runs = sa.Table(
         sqlite_where=sa.text("state IN ('PENDING', 'ACTIVE')"),
         postgresql_where=sa.text("state IN ('PENDING', 'ACTIVE')"),
     ),
-    sa.Index("ix_runs_history", "job_id", "id"),
+    sa.Index("ix_runs_history", "job_id", "number"),
     sa.Index("ix_runs_open", "state", "scheduled_at"),
 )
 
@@ -120,6 +137,9 @@ disks = sa.Table(
     ),
     sa.Column("completed_at", Utc),
     sa.Column("verified_at", Utc),
+    sa.Column("started_at", Utc),
+    sa.Column("updated_at", Utc),
+    sa.Column("rate", sa.BigInteger),
 )
 
 images = sa.Table(
@@ -131,7 +151,10 @@ images = sa.Table(
     sa.Column("snapshot_ids", sa.JSON, nullable=False),
     sa.Column("created_at", Utc, nullable=False),
     sa.Column("deleted_at", Utc),
-    sa.Index("ix_images_job", "job_id", "created_at"),
+    sa.Column("number", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("taken_at", Utc),
+    sa.Column("copies", sa.JSON),
+    sa.Index("ix_images_job", "job_id", "number"),
 )
 
 pins = sa.Table(
@@ -151,6 +174,12 @@ connectors = sa.Table(
     sa.Column("sources", sa.JSON),
     sa.Column("log_path", sa.Text, nullable=False),
     sa.Column("heartbeat_at", Utc, nullable=False),
+    sa.Column("addresses", sa.JSON),
+    sa.Column("capabilities", sa.JSON),
+    sa.Column("max_runs", sa.Integer),
+    sa.Column("started_at", Utc),
+    sa.Column("draining_at", Utc),
+    sa.Column("disassociated_at", Utc),
 )
 
 events = sa.Table(
@@ -163,4 +192,45 @@ events = sa.Table(
     sa.Column("run_id", sa.String(64)),
     sa.Column("message", sa.Text, nullable=False),
     sa.Index("ix_events_job", "job_id", "id"),
+)
+
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("source_name", sa.String(255), nullable=False),
+    sa.Column("channel", sa.JSON, nullable=False),
+    sa.Column("message", sa.JSON, nullable=False),
+    sa.Column("aws", sa.JSON, nullable=False),
+    sa.Column("created_at", Utc, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("next_try_at", Utc),  # null: delivered, or given up
+    sa.Column("delivered_at", Utc),
+    sa.Column("last_error", sa.Text),
+    sa.Index("ix_outbox_due", "next_try_at"),
+)
+
+catalogs = sa.Table(
+    "catalogs",
+    metadata,
+    sa.Column("source_name", sa.String(255), primary_key=True),
+    sa.Column("config", sa.JSON, nullable=False),
+    sa.Column("state", sa.String(32), nullable=False),
+    sa.Column("requested_at", Utc),
+    sa.Column("refreshed_at", Utc),
+    sa.Column("connector_id", sa.String(64)),
+    sa.Column("message", sa.Text),
+)
+
+catalog_servers = sa.Table(
+    "catalog_servers",
+    metadata,
+    sa.Column("source_name", sa.String(255), sa.ForeignKey("catalogs.source_name"), primary_key=True),
+    sa.Column("key", sa.String(64), primary_key=True),  # a digest of the locator
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("locator", sa.JSON, nullable=False),
+    sa.Column("disks", sa.JSON, nullable=False),
+    sa.Column("facts", sa.JSON, nullable=False),
+    sa.Column("seen_at", Utc, nullable=False),
+    sa.Column("gone_at", Utc),
 )

@@ -16,17 +16,18 @@ from rehost.spec._model import (
     Group,
     ImageOptions,
     LaunchConfig,
+    Notification,
     Schedule,
     Server,
     SourceSpec,
     Wave,
     Window,
 )
+from rehost.spec._schema import schema
+from rehost.spec._times import seconds_of
 from rehost.spec._user_data import UserData
 
 Entry = Mapping[str, Any]  # of a shape that the schema has let through
-
-_SECONDS = {"m": 60, "h": 3600, "d": 86400}
 
 
 def estate(spec: Merged, folder: Folder, user_data: Mapping[str, UserData]) -> Estate:
@@ -41,23 +42,46 @@ def estate(spec: Merged, folder: Folder, user_data: Mapping[str, UserData]) -> E
         servers={name: _server(name, each, sources, schedules, configs) for name, each in entries["servers"].items()},
         applications={name: _application(name, each) for name, each in entries["applications"].items()},
         waves={name: _wave(name, each) for name, each in entries["waves"].items()},
+        notifications={name: _notification(name, each) for name, each in entries["notifications"].items()},
         positions={(section, name): spec.place(section, name) for section in SECTIONS for name in entries[section]},
     )
 
 
 def _source(name: str, entry: Entry, spec: Merged, folder: Folder) -> SourceSpec:
     home = folder.root / spec.file("sources", name)
-    return SourceSpec(name, {**entry, "path": folder.relative(home.parent / entry["path"])})
+    config = {key: value for key, value in entry.items() if key != "maxConcurrentRuns"}
+    at_once = entry.get("maxConcurrentRuns")
+    return SourceSpec(name, {**config, "path": folder.relative(home.parent / entry["path"])}, at_once)
 
 
 def _schedule(name: str, entry: Entry) -> Schedule:
-    every = entry.get("every")
+    retry = entry.get("retry", {})
+    pauses = {f"{key}_seconds": seconds_of(retry.get(key)) for key in ("first", "longest")}
     return Schedule(
-        every_seconds=int(every[:-1]) * _SECONDS[every[-1]] if every else None,
+        every_seconds=seconds_of(entry.get("every")),
+        cron=entry.get("cron"),
+        time_zone=entry.get("timeZone", Schedule.time_zone),
+        seed_at=entry.get("seedTime"),
+        jitter_seconds=seconds_of(entry.get("jitter")),
+        start_within_seconds=seconds_of(entry.get("startWithin")),
+        target_lag_seconds=seconds_of(entry.get("targetLag")),
+        blackouts=tuple(dict(each) for each in entry.get("blackouts", {}).values()),
+        retry={key: value for key, value in {"attempts": retry.get("attempts"), **pauses}.items() if value is not None},
         continuous=bool(entry.get("continuous")),
         run_once=bool(entry.get("runOnce")),
         keep_images=int(entry.get("keepImages", Schedule.keep_images)),
         name=name,
+    )
+
+
+def _notification(name: str, entry: Entry) -> Notification:
+    default = schema()["$defs"]["notification"]["properties"]["events"]["default"]
+    return Notification(
+        name=name,
+        events=tuple(entry.get("events", default)),
+        topic=entry.get("topic"),
+        webhook=entry.get("webhook"),
+        applications=tuple(entry["applications"]) if "applications" in entry else None,
     )
 
 

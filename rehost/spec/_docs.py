@@ -67,8 +67,8 @@ def _value(entry: Mapping[str, Any]) -> str:
 def _reference(target: str) -> str:
     name = target.rsplit("/", 1)[-1]
     entry = schema()["$defs"][name]
-    if entry["type"] == "string":
-        return "text"
+    if entry["type"] in ("string", "integer"):
+        return _TYPES[entry["type"]]
     return f"[{entry['title'].lower()}](#{entry['title'].lower().replace(' ', '-')})"
 
 

@@ -8,7 +8,7 @@ from itertools import islice
 from rehost.spec._findings import MAX_ERRORS, Finding, Position, closest
 from rehost.spec._yaml import Document, Path
 
-SECTIONS = ("sources", "schedules", "launchConfigs", "servers", "applications", "waves")
+SECTIONS = ("sources", "schedules", "notifications", "launchConfigs", "servers", "applications", "waves")
 _KEYS = frozenset({"apiVersion", *SECTIONS})
 
 

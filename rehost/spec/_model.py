@@ -14,6 +14,7 @@ from rehost.spec._findings import Position
 class SourceSpec:
     name: str
     config: Mapping[str, Any]  # `type` and what belongs to it; `path` relative to the project where it lies in it
+    max_concurrent_runs: int | None = None
 
     @property
     def type(self) -> str:
@@ -22,13 +23,35 @@ class SourceSpec:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Exactly one of the first three says when. A server without a schedule has the nameless one: a single run."""
+    """Exactly one of the first four says when. A server without a schedule has the nameless one: a single run."""
 
     every_seconds: int | None = None
+    cron: str | None = None
     continuous: bool = False
     run_once: bool = False
     keep_images: int = 3  # 0 keeps all
     name: str = ""
+    time_zone: str = "UTC"  # an IANA name
+    seed_at: str | None = None  # RFC 3339
+    jitter_seconds: int | None = None
+    start_within_seconds: int | None = None
+    target_lag_seconds: int | None = None
+    blackouts: tuple[Mapping[str, Any], ...] = ()  # days, from, to; or opens, closes
+    retry: Mapping[str, int] = field(default_factory=dict)  # attempts, first_seconds, longest_seconds
+
+
+@dataclass(frozen=True)
+class Notification:
+    """A channel: exactly one of `topic` and `webhook` (url or urlFrom, and perhaps secret: references, no secrets)."""
+
+    name: str
+    events: tuple[str, ...]
+    topic: str | None = None
+    webhook: Mapping[str, Any] | None = None
+    applications: tuple[str, ...] | None = None  # None: all servers
+
+    def is_about(self, application: str | None) -> bool:
+        return self.applications is None or application in self.applications
 
 
 @dataclass(frozen=True)
@@ -116,6 +139,7 @@ class Estate:
     applications: Mapping[str, Application]
     waves: Mapping[str, Wave]
     positions: Mapping[tuple[str, str], Position]  # of each entry, by section and name
+    notifications: Mapping[str, Notification] = field(default_factory=dict)
 
     def position(self, section: str, name: str) -> Position:
         """Where an entry stands: `position("servers", "web-01")`. Raises KeyError where there is none."""

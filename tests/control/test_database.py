@@ -9,8 +9,10 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from rehost.control import ControlError, ControlPlane, DatabaseFull, DatabaseUnreachable, DatabaseUnusable
+from rehost.control._database import _MIGRATIONS, schema_versions
 from rehost.control._tables import metadata
 
 from .conftest import spec
@@ -23,6 +25,12 @@ def test_the_migrations_make_the_tables_that_the_code_expects(url: str) -> None:
         differences = compare_metadata(MigrationContext.configure(connection), metadata)
     engine.dispose()
     assert differences == []
+
+
+def test_the_newest_migration_is_what_alembic_takes_for_it() -> None:
+    script = ScriptDirectory(str(_MIGRATIONS))
+    assert schema_versions()[-1] == script.get_current_head()
+    assert set(schema_versions()) == {each.revision for each in script.walk_revisions()}
 
 
 def test_a_newer_database_is_refused(url: str) -> None:
