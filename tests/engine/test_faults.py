@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tools.environment import backend_url
+
 from .conftest import EngineProject
 
 pytestmark = pytest.mark.engine
@@ -103,7 +105,7 @@ def test_two_updates_on_one_control_plane_run_each_server_once(project: EnginePr
     """Two engines with states of their own, as two people with two check-outs have them."""
     other = dict(project.environment)
     (project.folder / "other").mkdir()
-    other["PULUMI_BACKEND_URL"] = f"file://{project.folder / 'other'}"
+    other["PULUMI_BACKEND_URL"] = backend_url(project.folder / "other")
     settings = project.folder / f"Pulumi.{project.stack}.yaml"
     before = settings.read_text()
     second = EngineProject(project.folder, project.sandbox, project.stack, other)
