@@ -58,6 +58,10 @@ class Sandbox:
         """Arm a fault: `fault(action="throttle", service="ebs", operation="PutSnapshotBlock", count=10)`."""
         self._call("POST", "faults", settings)
 
+    def fail_imports(self, message: str, count: int = 1) -> None:
+        """The next VM import tasks end without an image, with a message of AWS's."""
+        self._call("POST", "imports", {"message": message, "count": count})
+
     def clear_faults(self) -> None:
         self._call("DELETE", "faults")
 

@@ -13,9 +13,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sandbox._ec2 import Ec2, service_backends
+from sandbox._ec2 import Ec2
+from sandbox._requests import service_backends
 
-SERVICES = ("ec2", "kms", "iam", "sns", "ssm")
+SERVICES = ("ec2", "kms", "iam", "sns", "ssm", "autoscaling")
 PAUSE = 1.0  # seconds between two writes, at least
 
 
@@ -50,7 +51,8 @@ class SavedState:
             saved: dict[str, Any] = pickle.loads(self.path.read_bytes())
             for service in SERVICES:
                 service_backends(service).update(saved[service])
-            ec2.tasks.update(saved["tasks"])
+            ec2.imports.tasks.update(saved["tasks"])
+            ec2.copied.update(saved["copied"])
             ec2.launches.update(saved["launches"])
         for backend in service_backends("ec2").values():
             for snapshot_id in [key for key, value in backend.snapshots.items() if hasattr(value, "stored")]:
@@ -69,7 +71,9 @@ class SavedState:
         for _ in range(5):
             try:
                 state: dict[str, Any] = {service: dict(service_backends(service)) for service in SERVICES}
-                return pickle.dumps(state | {"tasks": ec2.tasks, "launches": ec2.launches})
+                return pickle.dumps(
+                    state | {"tasks": ec2.imports.tasks, "copied": ec2.copied, "launches": ec2.launches}
+                )
             except RuntimeError:
                 time.sleep(0.01)
         return None

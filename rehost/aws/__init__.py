@@ -21,7 +21,7 @@ from rehost.aws._errors import (
     TooSlow,
 )
 from rehost.aws._images import DiskImage, ImageView
-from rehost.aws._imports import ImportProgress, ImportRequest
+from rehost.aws._imports import ImportProgress, ImportRequest, ImportTask
 from rehost.aws._instances import InstanceView, LaunchRequest
 from rehost.aws._preflight import KeyView, Problem
 from rehost.aws._retry import RetryPolicy
@@ -47,9 +47,10 @@ __all__ = [
     "ImageView",
     "ImportProgress",
     "ImportRequest",
+    "ImportTask",
     "InstanceView",
-    "LaunchRequest",
     "KeyView",
+    "LaunchRequest",
     "NotFound",
     "NotOurs",
     "Owned",

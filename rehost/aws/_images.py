@@ -9,8 +9,8 @@ from typing import Any
 
 from rehost.aws._errors import NotFound, Refused, TooSlow, translated
 from rehost.aws._session import Session
-from rehost.aws._users import image_users
 from rehost.aws._tags import RUN_TAG, STACK_TAG, from_list, require_ours, specification, to_list
+from rehost.aws._users import image_users
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,12 @@ class Images:
 
 
 def _mapping(disk: DiskImage) -> dict[str, Any]:
-    volume = {"SnapshotId": disk.snapshot_id, "VolumeSize": disk.size_gib, "DeleteOnTermination": True, "VolumeType": "gp3"}
+    volume = {
+        "SnapshotId": disk.snapshot_id,
+        "VolumeSize": disk.size_gib,
+        "DeleteOnTermination": True,
+        "VolumeType": "gp3",
+    }
     return {"DeviceName": disk.device, "Ebs": volume}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from rehost.aws._errors import NotFound, translated
 from rehost.aws._session import Session
-from rehost.aws._tags import specification, to_list
+from rehost.aws._tags import from_list, specification, to_list
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,13 @@ class ImportProgress:
         return self.status in ("deleting", "deleted")
 
 
+@dataclass(frozen=True)
+class ImportTask:
+    id: str
+    tags: Mapping[str, str]
+    progress: ImportProgress
+
+
 class Imports:
     """Thread-safe."""
 
@@ -85,13 +92,18 @@ class Imports:
             found = self._ec2.describe_import_image_tasks(ImportTaskIds=[task])["ImportImageTasks"]
         if not found:
             raise NotFound(operation="DescribeImportImageTasks", message=f"import task {task} does not exist")
-        entry = found[0]
-        return ImportProgress(
-            status=entry["Status"],
-            percent=int(entry["Progress"]) if str(entry.get("Progress", "")).isdigit() else None,
-            message=entry.get("StatusMessage", ""),
-            image_id=entry.get("ImageId"),
-        )
+        return _progress_of(found[0])
+
+    def owned(self, tags: Mapping[str, str]) -> list[ImportTask]:
+        """The tasks with all of these tags. EC2 filters tasks by their state alone, so the listing is gone through here."""
+        found = []
+        with translated():
+            for page in self._ec2.get_paginator("describe_import_image_tasks").paginate():
+                for entry in page["ImportImageTasks"]:
+                    given = from_list(entry.get("Tags"))
+                    if tags.items() <= given.items():
+                        found.append(ImportTask(entry["ImportTaskId"], given, _progress_of(entry)))
+        return found
 
     def cancel(self, task: str) -> None:
         with translated():
@@ -101,3 +113,12 @@ class Imports:
         """Put our tags onto the image that a task of ours made, and onto its snapshots. A retry is safe."""
         with translated():
             self._ec2.create_tags(Resources=[image_id, *snapshot_ids], Tags=to_list(tags))
+
+
+def _progress_of(entry: Mapping[str, Any]) -> ImportProgress:
+    return ImportProgress(
+        status=entry["Status"],
+        percent=int(entry["Progress"]) if str(entry.get("Progress", "")).isdigit() else None,
+        message=entry.get("StatusMessage", ""),
+        image_id=entry.get("ImageId"),
+    )

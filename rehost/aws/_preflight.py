@@ -46,8 +46,9 @@ class Preflight:
             raise _unusable(key, state, f"is to be deleted{f' on {date:%Y-%m-%d}' if date else ''}; cancel that")
         if state != "Enabled":
             raise _unusable(key, state, "is not enabled; enable it")
-        if (found.get("KeyUsage"), found.get("KeySpec", "SYMMETRIC_DEFAULT")) != ("ENCRYPT_DECRYPT", "SYMMETRIC_DEFAULT"):
-            raise _unusable(key, str(found.get("KeySpec")), "is not a symmetric key for encryption, which EBS needs;")
+        kind = str(found.get("KeySpec") or "SYMMETRIC_DEFAULT")
+        if kind != "SYMMETRIC_DEFAULT" or found.get("KeyUsage") in ("SIGN_VERIFY", "GENERATE_VERIFY_MAC"):
+            raise _unusable(key, kind, "is not a symmetric key for encryption, which EBS needs; make one")
         return KeyView(str(found["Arn"]), found.get("KeyManager") == "AWS")
 
     def encryption(self) -> tuple[bool, str]:
@@ -112,7 +113,7 @@ class Preflight:
 
 
 def _unusable(key: str, code: str, what: str) -> Refused:
-    return Refused(operation="DescribeKey", code=code, message=f"KMS key {key} {what} or name another one in image.kmsKey")
+    return Refused(operation="DescribeKey", code=code, message=f"KMS key {key} {what}, or name another one")
 
 
 def _is_assumable(document: Mapping[str, Any] | str) -> bool:

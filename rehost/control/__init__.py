@@ -20,6 +20,7 @@ from rehost.control._records import (
 from rehost.control._retention import superseded
 from rehost.control._runs import MAX_FAILURES
 from rehost.control._schedule import next_run, retry_at
+from rehost.control._whole_copies import WholeCopy
 
 __all__ = [
     "MAX_FAILURES",
@@ -41,6 +42,7 @@ __all__ = [
     "RunKind",
     "RunState",
     "Unknown",
+    "WholeCopy",
     "is_dead",
     "new_id",
     "next_run",

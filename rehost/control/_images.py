@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from rehost.control._database import Database
 from rehost.control._errors import Unknown
-from rehost.control._records import Image
+from rehost.control._records import Image, Json
 from rehost.control._tables import images, jobs, pins
 
 
@@ -59,6 +59,11 @@ class Images:
         with self._db.read() as connection:
             return set(connection.execute(query).scalars())
 
+    def set_copies(self, image_id: str, copies: Json) -> None:
+        """Record the copies that an image has in further regions: region -> {image_id, snapshot_ids}."""
+        with self._db.write() as connection:
+            connection.execute(sa.update(images).where(images.c.image_id == image_id).values(copies=dict(copies)))
+
     def gone(self, image_id: str) -> None:
         """Record that AWS has it no longer. The job's latest image is then the newest that is left."""
         with self._db.write() as connection:
@@ -82,4 +87,6 @@ class Images:
 
 
 def image_of(row: Any) -> Image:
-    return Image(row.image_id, row.job_id, row.run_id, tuple(row.snapshot_ids), row.created_at, row.deleted_at)
+    return Image(
+        row.image_id, row.job_id, row.run_id, tuple(row.snapshot_ids), row.created_at, row.deleted_at, row.copies
+    )

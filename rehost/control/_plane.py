@@ -15,6 +15,7 @@ from rehost.control._jobs import Jobs, job_of
 from rehost.control._records import JobState, JobStatus, RunDisk
 from rehost.control._runs import Runs, disk_of, run_of
 from rehost.control._tables import disks, images, jobs, runs
+from rehost.control._whole_copies import Spreading, WholeCopies
 
 
 class ControlPlane:
@@ -27,6 +28,8 @@ class ControlPlane:
         self.images = Images(database)
         self.connectors = Connectors(database)
         self.events = Events(database)
+        self.whole_copies = WholeCopies(database)
+        self.spreading = Spreading(database)
 
     @classmethod
     def open(cls, url: str, *, clock: Clock = utc_now) -> Self:

@@ -123,6 +123,7 @@ class Image:
     snapshot_ids: tuple[str, ...]
     created_at: datetime
     deleted_at: datetime | None = None
+    copies: Json | None = None  # region -> {image_id, snapshot_ids}
 
 
 @dataclass(frozen=True)

@@ -131,6 +131,7 @@ images = sa.Table(
     sa.Column("snapshot_ids", sa.JSON, nullable=False),
     sa.Column("created_at", Utc, nullable=False),
     sa.Column("deleted_at", Utc),
+    sa.Column("copies", sa.JSON),
     sa.Index("ix_images_job", "job_id", "created_at"),
 )
 
@@ -163,4 +164,28 @@ events = sa.Table(
     sa.Column("run_id", sa.String(64)),
     sa.Column("message", sa.Text, nullable=False),
     sa.Index("ix_events_job", "job_id", "id"),
+)
+
+whole_copies = sa.Table(
+    "whole_copies",
+    metadata,
+    sa.Column("run_id", sa.String(64), sa.ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("copied_at", Utc, nullable=False),
+    sa.Column("taken_at", Utc, nullable=False),
+    sa.Column("image_id", sa.String(64)),
+    sa.Column("image_key", sa.String(64)),
+)
+
+copy_regions = sa.Table(
+    "copy_regions",
+    metadata,
+    sa.Column("job_id", sa.String(64), sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("region", sa.String(64), primary_key=True),
+)
+
+shares = sa.Table(
+    "shares",
+    metadata,
+    sa.Column("image_id", sa.String(64), primary_key=True),
+    sa.Column("account", sa.String(12), primary_key=True),
 )
