@@ -28,7 +28,7 @@ def image_problems(aws: Aws, settings: ImageSettings, sizes: Sequence[int] | Non
 
     Raises AwsError for what says nothing of the settings: AWS is away, or the credentials may not ask.
     """
-    problems = _disk_problems(settings, sizes or ())
+    problems = disk_problems(settings, sizes or ())
     if settings.is_import:
         problems += _asked("image.role", lambda: aws.preflight.check_role(settings.role))
     if settings.encrypt:
@@ -59,7 +59,8 @@ def _key_problems(aws: Aws, settings: ImageSettings, key: str | None, field: str
     return _asked(field, ask)
 
 
-def _disk_problems(settings: ImageSettings, sizes: Sequence[int]) -> list[Problem]:
+def disk_problems(settings: ImageSettings, sizes: Sequence[int]) -> list[Problem]:
+    """What of the disks (bytes each, the root first) cannot become an image so. Asks nobody."""
     problems = []
     if settings.is_import and len(sizes) > IMPORT_DISKS:
         message = f"the server has {len(sizes)} disks; VM import takes at most {IMPORT_DISKS}, use conversion: register"

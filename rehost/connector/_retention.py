@@ -10,7 +10,7 @@ import structlog
 
 from rehost.aws import RUN_TAG, SERVER_TAG, STACK_TAG, Aws, Owned
 from rehost.connector._errors import RunStillActive
-from rehost.connector._spreading import remove_copy, revoke_grants, settle, unshare
+from rehost.connector._spreading import remove_copy, revoke_unneeded, settle, unshare
 from rehost.control import ControlPlane, Image, Job, RunState, WholeCopy, superseded
 
 log = structlog.get_logger("rehost.connector")
@@ -30,6 +30,7 @@ def retire_images(control: ControlPlane, aws: Aws, job: Job) -> list[str]:
     gone = []
     for image in superseded(images, keep=int(job.spec.schedule.get("keep_images", 3)), protected=protected):
         gone += _remove(control, aws, job, image)
+    revoke_unneeded(control, aws, job)
     gone += _reap(control, aws, job, held_copy(control, job))
     return gone
 
@@ -71,21 +72,16 @@ def remove_job(control: ControlPlane, aws: Aws, job_id: str, *, on_progress: Cal
         if image.image_id in used:
             on_progress(f"image {image.image_id} stays: somebody uses it")
         else:
-            _remove(control, aws, job, image, grants=True)
+            _remove(control, aws, job, image)
     _reap(control, aws, job, held=None)
+    revoke_unneeded(control, aws, job)
     control.jobs.ended(job_id)
 
 
-def _remove(control: ControlPlane, aws: Aws, job: Job, image: Image, *, grants: bool = False) -> list[str]:
-    """Deregister an image and its copies, and delete their snapshots: the run's own, and those that an import made.
-
-    `grants`: its server shares nothing any more, so the keys are taken back, too.
-    """
-    accounts = control.spreading.accounts(image.image_id)
-    if accounts:
-        keys = unshare(control, aws, job, image.image_id, image.copies or {}, accounts)
-        if grants:
-            revoke_grants(job, keys)
+def _remove(control: ControlPlane, aws: Aws, job: Job, image: Image) -> list[str]:
+    """Deregister an image and its copies, and delete their snapshots: the run's own, and those that an import made."""
+    if accounts := control.spreading.accounts(image.image_id):
+        unshare(control, aws, job, image.image_id, image.copies or {}, accounts)
     for region, copy in (image.copies or {}).items():
         remove_copy(aws.in_region(region), job, copy["image_id"], copy["snapshot_ids"])
     held = aws.images.deregister(image.image_id, stack=job.spec.stack)

@@ -71,6 +71,7 @@ def share_image(control: ControlPlane, aws: Aws, job: Job, image_id: str, copied
         there.sharing.share(each, accounts, stack=job.spec.stack)
         if key := _key_of(there, each):
             for account in accounts:
+                control.spreading.grant(job.id, there.region, key, account)
                 there.sharing.grant(key, account, _grant_name(job))
 
 
@@ -83,39 +84,44 @@ def settle(control: ControlPlane, aws: Aws, job: Job) -> list[str]:
     settings = settings_of(job)
     wanted = set(settings.accounts)
     done: list[str] = []
-    revoked: set[tuple[Aws, str, str]] = set()
     for image in control.images.list(job.id):
         done += _drop_copies(control, aws, job, image, keep=set(settings.copies))
         copied = _copied(control, image)
         shared = control.spreading.accounts(image.image_id)
         if shared - wanted:
-            revoked |= unshare(control, aws, job, image.image_id, copied, shared - wanted)
+            unshare(control, aws, job, image.image_id, copied, shared - wanted)
             done.append(f"image {image.image_id} is no longer shared with {', '.join(sorted(shared - wanted))}")
         if wanted - shared:
             share_image(control, aws, job, image.image_id, copied)
             done.append(f"image {image.image_id} is shared with {', '.join(sorted(wanted - shared))}")
-    for there, key, account in revoked:
-        there.sharing.revoke(key, account, _grant_name(job))
+    revoke_unneeded(control, aws, job)
     return done
+
+
+def revoke_unneeded(control: ControlPlane, aws: Aws, job: Job) -> None:
+    """Take the keys back from accounts that no standing image of the job needs them for. A retry is safe."""
+    granted = control.spreading.grants(job.id)
+    if not granted:
+        return
+    needed = set()
+    for image in control.images.list(job.id):
+        for account in control.spreading.accounts(image.image_id):
+            for there, each in _places(aws, image.image_id, image.copies or {}):
+                if key := _key_of(there, each):
+                    needed.add((there.region, key, account))
+    for region, key, account in sorted(granted - needed):
+        aws.in_region(region).sharing.revoke(key, account, _grant_name(job))
+        control.spreading.ungrant(job.id, region, key, account)
 
 
 def unshare(
     control: ControlPlane, aws: Aws, job: Job, image_id: str, copied: Mapping[str, Any], accounts: set[str]
-) -> set[tuple[Aws, str, str]]:
-    """Take the image and its copies back from accounts; returns the (place, key, account) whose grants go with it."""
-    keys = set()
+) -> None:
+    """Take the image and its copies back from accounts; the keys are `revoke_unneeded`'s."""
     for there, each in _places(aws, image_id, copied):
         there.sharing.unshare(each, sorted(accounts), stack=job.spec.stack)
-        if key := _key_of(there, each):
-            keys |= {(there, key, account) for account in accounts}
     for account in accounts:
         control.spreading.unshare(image_id, account)
-    return keys
-
-
-def revoke_grants(job: Job, keys: set[tuple[Aws, str, str]]) -> None:
-    for there, key, account in keys:
-        there.sharing.revoke(key, account, _grant_name(job))
 
 
 def remove_copy(there: Aws, job: Job, image_id: str, snapshot_ids: list[str]) -> None:

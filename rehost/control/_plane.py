@@ -14,8 +14,9 @@ from rehost.control._images import Images, image_of
 from rehost.control._jobs import Jobs, job_of
 from rehost.control._records import JobState, JobStatus, RunDisk
 from rehost.control._runs import Runs, disk_of, run_of
+from rehost.control._spreading import Spreading
 from rehost.control._tables import disks, images, jobs, runs
-from rehost.control._whole_copies import Spreading, WholeCopies
+from rehost.control._whole_copies import WholeCopies
 
 
 class ControlPlane:

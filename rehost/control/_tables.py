@@ -189,3 +189,12 @@ shares = sa.Table(
     sa.Column("image_id", sa.String(64), primary_key=True),
     sa.Column("account", sa.String(12), primary_key=True),
 )
+
+grants = sa.Table(
+    "grants",
+    metadata,
+    sa.Column("job_id", sa.String(64), sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("region", sa.String(64), primary_key=True),
+    sa.Column("key_arn", sa.String(255), primary_key=True),
+    sa.Column("account", sa.String(12), primary_key=True),
+)

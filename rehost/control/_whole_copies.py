@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from rehost.control._database import Database
 from rehost.control._records import RunState
-from rehost.control._tables import copy_regions, runs, shares, whole_copies
+from rehost.control._tables import runs, whole_copies
 
 
 @dataclass(frozen=True)
@@ -69,37 +69,3 @@ class WholeCopies:
         return WholeCopy(
             row.run_id, row.job_id, RunState(row.state), row.copied_at, row.taken_at, row.image_id, row.image_key
         )
-
-
-class Spreading:
-    """Where a job's images have gone beside their own region and account: so that it can be undone."""
-
-    def __init__(self, database: Database) -> None:
-        self._db = database
-
-    def touch(self, job_id: str, region: str) -> None:
-        """Record, before anything is made there, that a region holds something of the job."""
-        with self._db.write() as connection:
-            known = sa.select(copy_regions).where(copy_regions.c.job_id == job_id, copy_regions.c.region == region)
-            if connection.execute(known).one_or_none() is None:
-                connection.execute(sa.insert(copy_regions).values(job_id=job_id, region=region))
-
-    def regions(self, job_id: str) -> list[str]:
-        with self._db.read() as connection:
-            query = sa.select(copy_regions.c.region).where(copy_regions.c.job_id == job_id)
-            return sorted(connection.execute(query).scalars())
-
-    def share(self, image_id: str, account: str) -> None:
-        """Record, before it happens, that an image is shared with an account."""
-        with self._db.write() as connection:
-            known = sa.select(shares).where(shares.c.image_id == image_id, shares.c.account == account)
-            if connection.execute(known).one_or_none() is None:
-                connection.execute(sa.insert(shares).values(image_id=image_id, account=account))
-
-    def unshare(self, image_id: str, account: str) -> None:
-        with self._db.write() as connection:
-            connection.execute(sa.delete(shares).where(shares.c.image_id == image_id, shares.c.account == account))
-
-    def accounts(self, image_id: str) -> set[str]:
-        with self._db.read() as connection:
-            return set(connection.execute(sa.select(shares.c.account).where(shares.c.image_id == image_id)).scalars())

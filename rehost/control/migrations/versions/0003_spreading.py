@@ -38,4 +38,13 @@ def upgrade() -> None:
         sa.Column("account", sa.String(length=12), nullable=False),
         sa.PrimaryKeyConstraint("image_id", "account", name=op.f("pk_shares")),
     )
+    op.create_table(
+        "grants",
+        sa.Column("job_id", sa.String(length=64), nullable=False),
+        sa.Column("region", sa.String(length=64), nullable=False),
+        sa.Column("key_arn", sa.String(length=255), nullable=False),
+        sa.Column("account", sa.String(length=12), nullable=False),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_grants_job_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("job_id", "region", "key_arn", "account", name=op.f("pk_grants")),
+    )
     op.add_column("images", sa.Column("copies", sa.JSON(), nullable=True))
