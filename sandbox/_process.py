@@ -72,6 +72,10 @@ class Sandbox:
         """How often each `service.Operation` was called, refused calls included."""
         return dict(self._call("GET", "stats")["calls"])
 
+    def bytes_received(self) -> int:
+        """Of EBS requests that were carried out: almost all of it is blocks."""
+        return int(self._call("GET", "stats")["bytes"]["in"])
+
     def advance_clock(self, seconds: float) -> None:
         """Move the clock of EBS, for what takes minutes or days there."""
         self._call("POST", "clock", {"advance_seconds": seconds})

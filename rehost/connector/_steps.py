@@ -86,7 +86,7 @@ class RunSteps:
             return len(self.control.runs.disks(run_id))
         if run.freeze_token is None:
             self._stage(run, "preflight")
-            aws = self._aws_for(job)
+            aws = self.aws_for(job)
             aws.check_access()
             if carry_on(self.control, aws, job, run):
                 return len(self.control.runs.disks(run_id))
@@ -106,7 +106,7 @@ class RunSteps:
         if self._copy_of(run_id):
             return
         run, job = self._load(run_id)
-        aws = self._aws_for(job)
+        aws = self.aws_for(job)
         disk = self._frozen(run, job).disks[index]
         self._stage(run, f"start {disk.key}")
         parent = self._parent(aws, job, disk.key, disk.size)
@@ -145,7 +145,7 @@ class RunSteps:
             self._frozen(run, job).disks[index],
             disk,
             self._maker(job, disk),
-            ebs=self._aws_for(job).ebs,
+            ebs=self.aws_for(job).ebs,
             control=self.control,
             run_id=run.id,
             manifests=self.manifests,
@@ -165,7 +165,7 @@ class RunSteps:
         frozen.check()
         if not self.manifests.path(disk.snapshot_id).exists():  # else an earlier life of this step got this far
             self._stage(run, f"complete {disk.key}")
-            ebs = self._aws_for(job).ebs
+            ebs = self.aws_for(job).ebs
             with ExitStack() as open_files:
                 partial = self.manifests.partial(disk, open_files)
                 ebs.complete(disk.snapshot_id, changed_blocks=partial.written_count, checksum=partial.linear_checksum())
@@ -195,7 +195,7 @@ class RunSteps:
         if copy.image_id is None or copy.image_key != key:  # else it was made already, by this run or an earlier one
             self._stage(run, "image")
             image_id = make_image(
-                self._aws_for(job),
+                self.aws_for(job),
                 job,
                 run,
                 self.control.runs.disks(run_id),
@@ -214,13 +214,13 @@ class RunSteps:
         self._stage(run, "spread")
         copied = copy_image(
             self.control,
-            self._aws_for(job),
+            self.aws_for(job),
             job,
             image_id,
             tags=copy_tags(job, run.id),
             on_progress=lambda text: self._stage(run, "spread", text),
         )
-        share_image(self.control, self._aws_for(job), job, image_id, copied)
+        share_image(self.control, self.aws_for(job), job, image_id, copied)
         faults.point("spread")
         return copied
 
@@ -252,14 +252,14 @@ class RunSteps:
         """Let go of what retention no longer keeps, and of what failed runs could not remove."""
         _, job = self._load(run_id)
         try:
-            for snapshot_id in retire_images(self.control, self._aws_for(job), job):
+            for snapshot_id in retire_images(self.control, self.aws_for(job), job):
                 self.manifests.discard(snapshot_id)
         except AwsError as error:
             log.warning("retention was not carried out; the next run tries again", run=run_id, error=str(error))
         self.leave(run_id)
 
     def _discard_made(self, job: Job, run: Run, copy: WholeCopy | None) -> None:
-        aws, stack = self._aws_for(job), job.spec.stack
+        aws, stack = self.aws_for(job), job.spec.stack
         owned = aws.list_owned(stack, {RUN_TAG: run.id})
         for each in owned:
             if each.kind == "image" and not (copy and copy.image_id == each.id):
@@ -328,7 +328,8 @@ class RunSteps:
             held.frozen = held.source.reopen(run.freeze_token)
         return held.frozen
 
-    def _aws_for(self, job: Job) -> Aws:
+    def aws_for(self, job: Job) -> Aws:
+        """AWS with the job's settings, made once for all jobs that share them."""
         wanted = job.spec.aws
         settings = AwsSettings(wanted.get("region"), wanted.get("profile"), wanted.get("endpoint"))
         with self._lock:

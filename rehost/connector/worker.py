@@ -21,6 +21,7 @@ from rehost import __version__, faults
 from rehost.connector import workflow
 from rehost.connector._settings import ConnectorSettings, is_embedded
 from rehost.connector._steps import RunSteps
+from rehost.connector._sweep import SWEEP_SECONDS, sweep
 from rehost.control import ControlError, ControlPlane, Run, RunState, new_id
 
 log = structlog.get_logger("rehost.connector")
@@ -62,6 +63,7 @@ class Connector:
         )
         life = threading.Thread(target=self._signs_of_life, name="signs-of-life", daemon=True)
         life.start()
+        threading.Thread(target=self._housekeeping, name="housekeeping", daemon=True).start()
         log.info("connector is up", id=self.id, sources=sorted(settings.sources or ["all"]))
         try:
             self._serve()
@@ -134,6 +136,15 @@ class Connector:
                 if time.monotonic() - unheard_since > DATABASE_PATIENCE:
                     log.error("the control plane has been away for too long; ending", seconds=DATABASE_PATIENCE)
                     os._exit(EX_TEMPFAIL)
+
+    def _housekeeping(self) -> None:
+        """In a thread of its own: AWS may take its time, and claiming must not wait for it."""
+        while not self._stop.wait(SWEEP_SECONDS):
+            try:
+                for snapshot_id in sweep(self.control, self.steps.aws_for, self.settings.sources):
+                    self.steps.manifests.discard(snapshot_id)
+            except ControlError as error:
+                log.warning("leftovers could not be looked for", error=str(error))
 
     def _renew(self, run_id: str) -> None:
         if self.control.runs.renew(run_id, self.id, lease_seconds=self.settings.lease):

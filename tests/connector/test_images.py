@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import boto3
 import pytest
 
+from rehost.connector import _retention, remove_job
+from rehost.connector._sweep import sweep
 from rehost.control import RunState
 
 from .conftest import Site
@@ -200,3 +203,93 @@ def test_copies_and_shares_come_and_go_with_the_spec(site: Site) -> None:
     ours = [{"Name": "tag:rehost:stack", "Values": [site.stack]}]
     assert there.describe_images(Owners=["self"], Filters=ours)["Images"] == []
     assert there.describe_snapshots(OwnerIds=["self"], Filters=ours)["Snapshots"] == []
+
+
+def test_what_a_failed_run_copied_is_kept_for_a_day_and_no_longer(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.write(range(2))
+    job = site.declare(image=IMPORT)
+    worker = Worker(site)
+    site.sandbox.fail_imports("ClientError: Unknown OS / Missing OS files.")
+    failed = worker.carry_out(job)
+    sources = {"exports"}
+    assert sweep(site.control, lambda _job: site.aws, sources) == []
+    (kept,) = site.owned("snapshot")
+    monkeypatch.setattr(_retention, "HOLD", timedelta(0))
+    assert sweep(site.control, lambda _job: site.aws, {"another"}) == []
+    assert sweep(site.control, lambda _job: site.aws, sources) == [kept]
+    assert site.owned("snapshot") == []
+    retried = worker.carry_out(job, f"retry {failed.id}")  # too late for that: it copies again
+    assert retried.state is RunState.COMPLETED, retried.message
+    site.assert_image_is_the_disk(job)
+
+
+def test_an_import_that_ends_after_its_run_has_failed_is_reaped(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _seconds: None)
+    site.write(range(2))
+    job = site.declare(image=IMPORT)
+    worker = Worker(site, FastPatience().patience(aws=10.0))
+    # The task goes on in AWS while nobody can ask how it does.
+    site.sandbox.fault(action="error", service="ec2", operation="DescribeImportImageTasks", status=500)
+    failed = worker.carry_out(job)
+    assert failed.state is RunState.FAILED
+    site.sandbox.clear_faults()
+    (task,) = site.aws.imports.owned({"rehost:stack": site.stack})
+    site.wait(lambda: site.aws.imports.progress(task.id).is_completed)
+    image_id = site.aws.imports.progress(task.id).image_id or ""
+    view = site.aws.images.describe(image_id)
+    assert view is not None
+    assert view.tags == {}
+    sweep(site.control, lambda _job: site.aws, None)
+    assert site.aws.images.describe(image_id) is None
+    assert site.aws.ebs.describe(view.snapshot_ids[0]) is None
+
+
+def test_images_that_somebody_would_launch_from_outlive_retention_and_the_job(site: Site) -> None:
+    site.write(range(2))
+    job = site.declare(schedule={"run_once": True, "keep_images": 1})
+    worker = Worker(site)
+    images = [worker.carry_out(job, str(number)).image_id or "" for number in range(1)]
+    ec2, scaling = client(site, "ec2"), client(site, "autoscaling")
+    data = {"ImageId": images[0], "InstanceType": "t3.micro"}
+    template = ec2.create_launch_template(LaunchTemplateName=site.stack, LaunchTemplateData=data)["LaunchTemplate"]
+    images.append(worker.carry_out(job, "second").image_id or "")
+    scaling.create_launch_configuration(LaunchConfigurationName=site.stack, ImageId=images[1], InstanceType="t3.micro")
+    images.append(worker.carry_out(job, "third").image_id or "")
+    assert set(site.owned("image")) == set(images)
+    said: list[str] = []
+    remove_job(site.control, site.aws, job.id, on_progress=lambda line: said.append(str(line)))
+    assert set(site.owned("image")) == set(images[:2])
+    assert len(said) == 2
+    ec2.delete_launch_template(LaunchTemplateId=template["LaunchTemplateId"])
+    scaling.delete_launch_configuration(LaunchConfigurationName=site.stack)
+
+
+def test_too_many_disks_for_an_import_are_found_before_a_byte_moves(site: Site) -> None:
+    names = [f"disk-{number:02}.raw" for number in range(22)]
+    for name in names:
+        with (site.disk.parent / name).open("wb") as file:
+            file.truncate(1 << 20)
+    job = site.declare(image=IMPORT, locator={"disks": names})
+    before = site.sandbox.calls().get("ebs.StartSnapshot", 0)
+    run = Worker(site).carry_out(job)
+    assert run.state is RunState.FAILED
+    assert "the server has 22 disks; VM import takes at most 21" in (run.message or "")
+    assert site.sandbox.calls().get("ebs.StartSnapshot", 0) == before
+
+
+def test_a_quota_that_is_reached_is_said_in_awss_words(site: Site) -> None:
+    site.write(range(2))
+    job = site.declare(image=IMPORT)
+    site.sandbox.fault(
+        action="error",
+        service="ec2",
+        operation="ImportImage",
+        status=400,
+        code="ResourceCountLimitExceeded",
+        message="You have reached the limit of 20 active import tasks.",
+        count=1,
+    )
+    run = Worker(site).carry_out(job)
+    assert run.state is RunState.FAILED
+    assert "the limit of 20 active import tasks" in (run.message or "")
+    assert "Service Quotas" in (run.message or "")

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from rehost import faults
+from rehost.aws import Aws
 from rehost.connector import remove_job
 from rehost.control import ControlPlane, Job, Run, RunState
 from rehost.control._errors import DatabaseUnreachable
@@ -47,13 +48,18 @@ class Cell:
     states: list[str] = field(default_factory=list)
 
     def row(self) -> str:
-        again = f"{self.sent_again // MIB} MiB" if self.sent_again else "0"
+        # How much is in flight when a copy is broken off is chance; whether anything is sent twice is not.
+        again = f"up to {BLOCKS * BLOCK // MIB} MiB" if self.sent_again else "0"
         return f"| `{self.point}` | {self.fault} | {self.left} | {self.then} | {again} | {self.leftovers} |"
 
 
-def probe(point: str, fault: str, folder: Path, sandbox: Sandbox, patch: pytest.MonkeyPatch) -> Cell:
-    """Carry a run to the point, cause the fault, go on as a connector would, then end the job and count what is left."""
+def probe(point: str, fault: str, folder: Path, sandbox: Sandbox, aws: Aws, patch: pytest.MonkeyPatch) -> Cell:
+    """Carry a run to the point, cause the fault, go on as a connector would, then end the job and count what is left.
+
+    `aws` is shared by all cells: its clients take longer to make than a cell takes.
+    """
     site = Site(folder, sandbox)
+    site.aws = aws
     try:
         site.write(range(BLOCKS), size=16 * MIB)
         job = site.declare()
@@ -130,6 +136,7 @@ def _describe(site: Site, job: Job, run: Run, cell: Cell) -> None:
 def _worker(site: Site) -> Worker:
     worker = Worker(site, FastPatience().patience())
     object.__setattr__(worker.settings, "workers", 1)  # so that what is in flight at a point is always the same
+    worker.steps._aws[site.aws.session.settings] = site.aws
     return worker
 
 
@@ -201,7 +208,8 @@ def _lose_database(control: ControlPlane, times: int) -> None:
 
 
 def _puts(sandbox: Sandbox) -> int:
-    return sandbox.calls().get("ebs.PutSnapshotBlock", 0)
+    """Blocks that EBS has taken."""
+    return sandbox.bytes_received() // BLOCK
 
 
 def _left(site: Site) -> str:

@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from rehost import faults
+from rehost.aws import Aws, AwsSettings, RetryPolicy
 from rehost.connector import _copy
+from rehost.control import ControlPlane
 from sandbox import Sandbox
 from tests.reliability import page
 from tests.reliability.matrix import BLOCKS, FAULTS, PIECE, Cell, probe
@@ -30,19 +33,45 @@ def seen() -> Iterator[list[Cell]]:
         page.write(cells)
 
 
+@pytest.fixture(scope="module")
+def aws(sandbox: Sandbox) -> Iterator[Aws]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "sandbox")
+        yield Aws(AwsSettings(region="eu-central-1", endpoint=sandbox.endpoint))
+
+
+@pytest.fixture(scope="module")
+def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A control plane without anything in it: copying one is quicker than making its tables."""
+    path = tmp_path_factory.mktemp("blank") / "control.db"
+    ControlPlane.open(f"sqlite:///{path}").close()
+    return path
+
+
 @pytest.mark.parametrize("point", faults.POINTS)
 def test_a_fault_loses_nothing_and_leaves_nothing(
-    point: str, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: list[Cell]
+    point: str,
+    sandbox: Sandbox,
+    aws: Aws,
+    blank: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    seen: list[Cell],
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "sandbox")
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _seconds: None)
+    monkeypatch.setattr(
+        RetryPolicy, "pauses", lambda _policy: iter([None] * 5)
+    )  # tries of a block, without their pauses
     monkeypatch.setattr(_copy, "PIECE_BLOCKS", PIECE)
     cells = []
     for number, fault in enumerate(FAULTS):
         folder = tmp_path / str(number)
-        folder.mkdir()
-        cells.append(probe(point, fault, folder, sandbox, monkeypatch))
+        (folder / "state").mkdir(parents=True)
+        shutil.copy(blank, folder / "state" / "control.db")
+        cells.append(probe(point, fault, folder, sandbox, aws, monkeypatch))
     seen += cells
     assert [cell.leftovers for cell in cells] == [0] * len(cells)
     for cell in cells:
