@@ -151,7 +151,7 @@ class Ec2:
             )
         mappings = []
         for each in wanted:
-            snapshot = self.store.get(each["Ebs"]["SnapshotId"])
+            snapshot = self.snapshot(region, each["Ebs"]["SnapshotId"])
             if snapshot is None:
                 raise EC2ClientError(
                     "InvalidSnapshot.NotFound", f"The snapshot '{each['Ebs']['SnapshotId']}' does not exist."
@@ -184,6 +184,10 @@ class Ec2:
         if tags:
             image.add_tags(tags)
         return image
+
+    def snapshot(self, region: str, snapshot_id: str) -> Snapshot | None:
+        found = self.store.get(snapshot_id)
+        return found if found is not None and found.meta.region == region else None
 
     def snapshot_users(self, region: str, snapshot_id: str) -> str | None:
         for image in backend(region).amis.values():

@@ -75,7 +75,7 @@ class ImportTasks:
                     "InvalidParameter",
                     "The sandbox imports EBS snapshots (DiskContainers.SnapshotId), not objects of S3.",
                 )
-            snapshot = self.ec2.store.get(container["SnapshotId"])
+            snapshot = self.ec2.snapshot(region, container["SnapshotId"])
             if snapshot is None or snapshot.meta.state != "completed":
                 raise EC2ClientError(
                     "InvalidSnapshot.NotFound",

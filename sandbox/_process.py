@@ -68,9 +68,10 @@ class Sandbox:
     def faults(self) -> list[dict[str, Any]]:
         return list(self._call("GET", "faults"))
 
-    def calls(self) -> dict[str, int]:
-        """How often each `service.Operation` was called, refused calls included."""
-        return dict(self._call("GET", "stats")["calls"])
+    def calls(self, access_key: str | None = None) -> dict[str, int]:
+        """How often each `service.Operation` was called, refused calls included; by one access key, or by all."""
+        stats = self._call("GET", "stats")
+        return dict(stats["calls"] if access_key is None else stats["calls_by_access_key"].get(access_key, {}))
 
     def bytes_received(self) -> int:
         """Of EBS requests that were carried out: almost all of it is blocks."""
