@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from rehost.aws import Aws, AwsError, AwsSettings
+from rehost.aws import Aws, AwsError, AwsSettings, Problem
 from rehost.connector import (
     DEFAULT_DATABASE,
+    ImageSettings,
     absolute_database,
+    disk_problems,
     ensure_connector,
+    image_problems,
     is_embedded,
     state_folder,
 )
@@ -40,6 +45,7 @@ class Stack:
     def __init__(self, settings: StackSettings) -> None:
         self.settings = settings
         self._lock = threading.Lock()
+        self._image_problems: dict[str, list[Problem]] = {}
 
     @property
     def embedded(self) -> bool:
@@ -65,6 +71,29 @@ class Stack:
         except AwsError as error:
             return str(error)
         return None
+
+    def image_problems(self, image: Mapping[str, Any], sizes: Sequence[int]) -> list[Problem]:
+        """What would keep an image from being made. Asked once for each settings, however many servers have them.
+
+        Raises AwsError.
+        """
+        settings = ImageSettings(image)
+        asked = json.dumps(dict(image), sort_keys=True)
+        with self._lock:
+            known = self._image_problems.get(asked)
+        if known is None:
+            known = image_problems(self.aws, settings)
+            with self._lock:
+                self._image_problems[asked] = known
+        return known + disk_problems(settings, sizes)
+
+    def is_same_key(self, one: str | None, other: str | None) -> bool:
+        """Whether two keys by id, alias or ARN are one; None is the account's default one. A key that is gone is no other's."""
+        try:
+            default = self.aws.preflight.encryption()[1] if None in (one, other) else ""
+            return self.aws.preflight.key_arn(one or default) == self.aws.preflight.key_arn(other or default)
+        except AwsError:
+            return False
 
     def job_aws(self) -> dict[str, str]:
         """What a job carries of these settings to its connector.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, ReadResult, UpdateResult
 
-from providers._provider import Props, RehostProvider, diff, failure, plain, said_plainly
+from providers._full_copy import full_copy
+from providers._provider import Props, RehostProvider, changed, diff, failure, plain, said_plainly
 from providers._stack import Stack, stack
-from rehost.connector import remove_job
+from rehost.aws import AwsError
+from rehost.connector import remove_job, settle
 from rehost.control import JobSpec, JobState
 from rehost.sources import SourceError, open_source
 
@@ -29,13 +31,18 @@ UPDATES = (
 class ReplicationJobProvider(RehostProvider):
     """Nothing waits in here: the process that hosts providers serves four calls at once. `Readiness` waits."""
 
-    def check(self, _olds: Props, news: Props) -> CheckResult:
+    def check(self, olds: Props, news: Props) -> CheckResult:
         here = stack()
+        before = plain(olds)
         # What the stack's settings resolve to belongs to the job: a change of region shows in the preview.
         news = {**news, **{key: value for key, value in here.job_aws().items() if key != "profile"}}
-        failures = [*_source_failures(here, plain(news))]
+        failures, sizes = _inspected(here, plain(news))
         if here.access_problem:
             failures.append(failure("region", here.access_problem))
+            return CheckResult(news, failures)
+        failures += _image_failures(here, before, plain(news), sizes)
+        # Not an input of anybody's: it stands here so that the preview says it before anyone approves.
+        news["fullCopy"] = full_copy(before, plain(news), same_key=here.is_same_key)
         return CheckResult(news, failures)
 
     def diff(self, _id: str, olds: Props, news: Props) -> DiffResult:
@@ -45,9 +52,17 @@ class ReplicationJobProvider(RehostProvider):
         job_id = said_plainly(f"server {props['server']}", lambda: _put(stack(), plain(props)))
         return CreateResult(job_id, {**props, "jobId": job_id})
 
-    def update(self, id: str, _olds: Props, news: Props) -> UpdateResult:  # noqa: A002 - Pulumi's name
-        job_id = said_plainly(f"server {news['server']}", lambda: _put(stack(), plain(news)))
-        return UpdateResult({**news, "jobId": job_id})
+    def update(self, id: str, olds: Props, news: Props) -> UpdateResult:  # noqa: A002 - Pulumi's name
+        def put() -> str:
+            here = stack()
+            job_id = _put(here, plain(news))
+            if _spreads_otherwise(plain(olds), plain(news)):
+                # Whom an image is shared with is not left to the next run, which may be days away.
+                for line in settle(here.control, here.aws, here.control.jobs.get(job_id)):
+                    print(f"{news['server']}: {line}", flush=True)
+            return job_id
+
+        return UpdateResult({**news, "jobId": said_plainly(f"server {news['server']}", put)})
 
     def read(self, id_: str, props: Props) -> ReadResult:
         job = stack().control.jobs.find(id_)
@@ -66,19 +81,36 @@ class ReplicationJobProvider(RehostProvider):
         said_plainly(f"server {props['server']}", remove)
 
 
-def _source_failures(here: Stack, props: Props) -> list[CheckFailure]:
-    """What the source itself says of this server. Only an embedded connector reads what this machine sees."""
+def _inspected(here: Stack, props: Props) -> tuple[list[CheckFailure], list[int]]:
+    """What the source itself says of this server, and the sizes of its disks in bytes.
+
+    Only an embedded connector reads what this machine sees.
+    """
     if not here.embedded:
-        return []
+        return [], []
     try:
         source = open_source(props["source"], base=here.settings.root)
         try:
-            source.inspect(props["locator"])
+            return [], [disk.size for disk in source.inspect(props["locator"]).disks]
         finally:
             source.close()
     except SourceError as error:
-        return [failure("locator", error)]
-    return []
+        return [failure("locator", error)], []
+
+
+def _image_failures(here: Stack, olds: Props, news: Props, sizes: list[int]) -> list[CheckFailure]:
+    """What AWS can be asked of an image beforehand. Unchanged settings were checked before, and are again by each run."""
+    if olds and not changed(olds, news, ("image", "region", "locator", "source")):
+        return []
+    try:
+        return [failure(each.field, each.message) for each in here.image_problems(news["image"], sizes)]
+    except AwsError as error:
+        return [failure("image", error)]
+
+
+def _spreads_otherwise(olds: Props, news: Props) -> bool:
+    before, after = olds.get("image", {}), news.get("image", {})
+    return any(before.get(key) != after.get(key) for key in ("copies", "shareWith"))
 
 
 def _put(here: Stack, props: Props) -> str:

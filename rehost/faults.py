@@ -23,6 +23,7 @@ POINTS = (
     "snapshot-complete",
     "released",
     "image-made",
+    "spread",
     "run-recorded",
 )
 

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import base64
 import json
-import secrets
+import re
 import time
 from types import SimpleNamespace
 from typing import Any
 
-from moto.backends import get_backend
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models.amis import Ami
@@ -21,21 +20,11 @@ from moto.ec2.responses import EC2Response
 from moto.ec2.utils import random_ami_id
 
 from sandbox._boot import Guests
+from sandbox._copies import copy_methods
 from sandbox._ebs import ACCOUNT
+from sandbox._imports import ImportTasks, import_methods
+from sandbox._requests import backend, tags_of
 from sandbox._store import Snapshot, SnapshotStore
-
-IMPORT_SECONDS = 0.6
-_STEPS = ("pending", "validating", "converting", "updating", "booting", "preparing ami")
-
-
-def service_backends(service: str) -> Any:
-    """moto's backends of one service in the sandbox's account, by region. moto types them by literal names only."""
-    find: Any = get_backend
-    return find(service)[ACCOUNT]
-
-
-def backend(region: str) -> Any:
-    return service_backends("ec2")[region]
 
 
 class EbsSnapshot(MotoSnapshot):
@@ -100,9 +89,29 @@ class SandboxAmi(Ami):
         # moto assumes UEFI; AWS says nothing of a mode that was not asked for.
         setattr(self, "boot_mode", asked.get("BootMode"))  # noqa: B010 - moto types it as a text
         self.ena_support = bool(asked.get("EnaSupport"))
-        self.imds_support = asked.get("ImdsSupport")
+        self.imds_support: str | None = asked.get("ImdsSupport")
         self.tpm_support = asked.get("TpmSupport")
+        self.available_at = 0.0
+        self.failure: str | None = None
         ec2_backend.snapshots.pop(self.ebs_snapshot.id)  # the snapshot that moto makes up
+
+    @property
+    def state(self) -> str:
+        if time.time() < self.available_at:
+            return "pending"
+        return "failed" if self.failure else "available"
+
+    @state.setter
+    def state(self, value: str) -> None:
+        """moto's constructor sets it; a copy takes its time."""
+
+    @property
+    def state_reason(self) -> dict[str, str] | None:
+        return (
+            {"Code": "Client.InvalidKmsKey", "Message": self.failure}
+            if self.state == "failed" and self.failure
+            else None
+        )
 
     @property
     def block_device_mappings(self) -> list[dict[str, Any]]:
@@ -114,7 +123,8 @@ class Ec2:
 
     def __init__(self, store: SnapshotStore, guests: Guests) -> None:
         self.store, self.guests = store, guests
-        self.tasks: dict[str, dict[str, Any]] = {}
+        self.imports = ImportTasks(self)
+        self.copied: dict[tuple[str, str], tuple[str, str]] = {}  # (region, token): (what was asked, image or snapshot)
         self.launches: dict[tuple[str, str], tuple[str, Any]] = {}
 
     def show(self, snapshot: Snapshot) -> EbsSnapshot:
@@ -132,6 +142,7 @@ class Ec2:
             raise EC2ClientError(
                 "InvalidAMIName.Duplicate", f"AMI name {asked['Name']} is already in use by AMI of this account"
             )
+        _check_firmware(asked)
         wanted = [each for each in asked.get("BlockDeviceMappings", []) if each.get("Ebs", {}).get("SnapshotId")]
         if asked.get("RootDeviceName") not in {each["DeviceName"] for each in wanted}:
             raise EC2ClientError(
@@ -140,7 +151,7 @@ class Ec2:
             )
         mappings = []
         for each in wanted:
-            snapshot = self._snapshot(region, each["Ebs"]["SnapshotId"])
+            snapshot = self.snapshot(region, each["Ebs"]["SnapshotId"])
             if snapshot is None:
                 raise EC2ClientError(
                     "InvalidSnapshot.NotFound", f"The snapshot '{each['Ebs']['SnapshotId']}' does not exist."
@@ -174,122 +185,7 @@ class Ec2:
             image.add_tags(tags)
         return image
 
-    def start_import(self, region: str, asked: dict[str, Any], tags: dict[str, str]) -> dict[str, Any]:
-        token = asked.get("ClientToken")
-        for task in self.tasks.values():
-            if token and task["token"] == token and task["region"] == region:
-                if task["asked"] != asked:
-                    raise EC2ClientError(
-                        "IdempotentParameterMismatch", "The client token was used before, with other parameters."
-                    )
-                return task
-        containers = asked.get("DiskContainers", [])
-        if not containers:
-            raise EC2ClientError("MissingParameter", "The request must contain the parameter diskContainers")
-        if len(containers) > 21:
-            raise EC2ClientError("InvalidParameter", "At most 21 volumes can be imported with an image.")
-        if asked.get("Architecture", "x86_64") not in ("x86_64", "i386"):
-            raise EC2ClientError("InvalidParameter", "VM Import does not support this architecture.")
-        if asked.get("BootMode") not in (None, "legacy-bios", "uefi"):
-            raise EC2ClientError("InvalidParameter", f"BootMode {asked['BootMode']} is not supported by VM Import.")
-        if asked.get("LicenseType") not in (None, "AWS", "BYOL"):
-            raise EC2ClientError("InvalidParameter", "LicenseType must be AWS or BYOL.")
-        role = asked.get("RoleName", "vmimport")
-        if role not in {each.name for each in service_backends("iam")["aws"].roles.values()}:
-            raise EC2ClientError(
-                "InvalidParameter",
-                f"The service role {role} provided does not exist or does not have sufficient permissions",
-            )
-        for container in containers:
-            if not container.get("SnapshotId"):
-                raise EC2ClientError(
-                    "InvalidParameter",
-                    "The sandbox imports EBS snapshots (DiskContainers.SnapshotId), not objects of S3.",
-                )
-            snapshot = self._snapshot(region, container["SnapshotId"])
-            if snapshot is None or snapshot.meta.state != "completed":
-                raise EC2ClientError(
-                    "InvalidSnapshot.NotFound",
-                    f"The snapshot '{container['SnapshotId']}' does not exist or is not completed.",
-                )
-        task = {
-            "id": f"import-ami-{secrets.token_hex(9)[:17]}",
-            "region": region,
-            "token": token,
-            "asked": asked,
-            "tags": tags,
-            "started": time.time(),
-            "image": None,
-            "cancelled": False,
-        }
-        self.tasks[task["id"]] = task
-        return task
-
-    def task_view(self, task: dict[str, Any]) -> dict[str, Any]:
-        """A task as DescribeImportImageTasks answers it; time passes when somebody looks."""
-        asked = task["asked"]
-        share = min(1.0, (time.time() - task["started"]) / IMPORT_SECONDS)
-        if share >= 1.0 and task["image"] is None and not task["cancelled"]:
-            self._finish_import(task)
-        view: dict[str, Any] = {
-            "ImportTaskId": task["id"],
-            "Architecture": asked.get("Architecture", "x86_64"),
-            "Description": asked.get("Description", ""),
-            "Hypervisor": "xen",
-            "Platform": asked.get("Platform", "Linux"),
-            "Encrypted": bool(asked.get("Encrypted")),
-            "SnapshotDetails": [
-                {"SnapshotId": each["SnapshotId"], "Status": "completed"} for each in asked["DiskContainers"]
-            ],
-            "Tags": [{"Key": key, "Value": value} for key, value in task["tags"].items()],
-        }
-        if asked.get("LicenseType"):
-            view["LicenseType"] = asked["LicenseType"]
-        if task["cancelled"]:
-            return view | {"Status": "deleted", "StatusMessage": "User Cancelled"}
-        if task["image"]:
-            return view | {"Status": "completed", "ImageId": task["image"]}
-        step = _STEPS[min(int(share * len(_STEPS)), len(_STEPS) - 1)]
-        return view | {"Status": "active", "Progress": str(int(share * 100)), "StatusMessage": step}
-
-    def _finish_import(self, task: dict[str, Any]) -> None:
-        mappings = []
-        for number, container in enumerate(task["asked"]["DiskContainers"]):
-            source = self.store.get(container["SnapshotId"])
-            if source is None:
-                task["cancelled"] = True
-                return
-            encrypted = bool(task["asked"].get("Encrypted"))
-            changes: dict[str, Any] = {"tags": {}, "description": f"Created by AWS-VMImport service for {task['id']}"}
-            if encrypted:
-                changes |= {"encrypted": True, "kms_key_arn": task["asked"].get("KmsKeyId") or source.meta.kms_key_arn}
-            copy = self.store.copy(source, "snap-0" + secrets.token_hex(8), task["region"], **changes)
-            self.show(copy)
-            device = "/dev/sda1" if number == 0 else f"/dev/sd{chr(ord('f') + number - 1)}"
-            mappings.append(
-                {
-                    "DeviceName": device,
-                    "Ebs": {"SnapshotId": copy.meta.snapshot_id, "VolumeType": "gp2", "DeleteOnTermination": True},
-                }
-            )
-        asked = task["asked"]
-        image = self.register(
-            task["region"],
-            {
-                "Name": task["id"],
-                "Description": f"AWS-VMImport service: {asked.get('Description', '')}",
-                "Architecture": asked.get("Architecture", "x86_64"),
-                "VirtualizationType": "hvm",
-                "RootDeviceName": "/dev/sda1",
-                "BlockDeviceMappings": mappings,
-                "EnaSupport": True,
-                "BootMode": asked.get("BootMode"),
-            },
-            {},
-        )
-        task["image"] = image.id
-
-    def _snapshot(self, region: str, snapshot_id: str) -> Snapshot | None:
+    def snapshot(self, region: str, snapshot_id: str) -> Snapshot | None:
         found = self.store.get(snapshot_id)
         return found if found is not None and found.meta.region == region else None
 
@@ -300,6 +196,24 @@ class Ec2:
             ):
                 return str(image.id)
         return None
+
+
+def _check_firmware(asked: dict[str, Any]) -> None:
+    """What RegisterImage refuses of boot mode, TPM, metadata version and UEFI data (EC2 API reference)."""
+    mode, architecture = asked.get("BootMode"), asked.get("Architecture", "i386")
+    if architecture == "arm64" and mode not in (None, "uefi"):
+        raise EC2ClientError("InvalidParameterValue", f"BootMode {mode} is not supported by arm64.")
+    if asked.get("TpmSupport") not in (None, "v2.0") or (asked.get("TpmSupport") and mode != "uefi"):
+        raise EC2ClientError("InvalidParameterCombination", "TpmSupport v2.0 requires BootMode uefi.")
+    if asked.get("ImdsSupport") not in (None, "v2.0"):
+        raise EC2ClientError("InvalidParameterValue", "ImdsSupport can be v2.0.")
+    if asked.get("UefiData") and mode not in ("uefi", "uefi-preferred"):
+        raise EC2ClientError("InvalidParameterCombination", "UefiData requires a UEFI boot mode.")
+    if not 3 <= len(asked["Name"]) <= 128 or re.search(r"[^A-Za-z0-9()\[\] ./'@_-]", asked["Name"]):
+        raise EC2ClientError(
+            "InvalidAMIName.Malformed",
+            f"AMI names must be between 3 and 128 characters long, and may contain letters, numbers, '(', ')', '.', '-', '/' and '_': {asked['Name']}",
+        )
 
 
 def install(ec2: Ec2) -> None:
@@ -314,59 +228,17 @@ def install(ec2: Ec2) -> None:
             "terminate_instances",
             "stop_instances",
             "start_instances",
+            "modify_image_attribute",
         )
     }
 
     def asked_of(response: Any) -> dict[str, Any]:
         return dict(response.params)
 
-    def tags_of(asked: dict[str, Any], kind: str) -> dict[str, str]:
-        for entry in asked.get("TagSpecifications", []):
-            if entry.get("ResourceType") == kind:
-                return {tag["Key"]: tag.get("Value", "") for tag in entry.get("Tags", [])}
-        return {}
-
     def register_image(self: Any) -> ActionResult:
         asked = asked_of(self)
         self.error_on_dryrun()
         return ActionResult({"ImageId": ec2.register(self.region, asked, tags_of(asked, "image")).id})
-
-    def import_image(self: Any) -> ActionResult:
-        asked = asked_of(self)
-        self.error_on_dryrun()
-        asked.pop("Action", None)
-        return ActionResult(ec2.task_view(ec2.start_import(self.region, asked, tags_of(asked, "import-image-task"))))
-
-    def describe_import_image_tasks(self: Any) -> ActionResult:
-        wanted = self._get_param("ImportTaskIds", [])
-        tasks = [
-            task
-            for task in ec2.tasks.values()
-            if task["region"] == self.region and (not wanted or task["id"] in wanted)
-        ]
-        missing = set(wanted) - {task["id"] for task in tasks}
-        if missing:
-            raise EC2ClientError(
-                "InvalidConversionTaskId.Malformed", f"The import task {', '.join(sorted(missing))} does not exist"
-            )
-        limit = int(self._get_param("MaxResults", 1000))
-        start = int(self._get_param("NextToken", 0) or 0)
-        page = tasks[start : start + limit]
-        result: dict[str, Any] = {"ImportImageTasks": [ec2.task_view(task) for task in page]}
-        if start + limit < len(tasks):
-            result["NextToken"] = str(start + limit)
-        return ActionResult(result)
-
-    def cancel_import_task(self: Any) -> ActionResult:
-        task = ec2.tasks.get(self._get_param("ImportTaskId"))
-        if task is None:
-            raise EC2ClientError("InvalidConversionTaskId.Malformed", "The import task does not exist")
-        before = ec2.task_view(task)["Status"]
-        if before == "active":
-            task["cancelled"] = True
-        return ActionResult(
-            {"ImportTaskId": task["id"], "PreviousState": before, "State": ec2.task_view(task)["Status"]}
-        )
 
     def run_instances(self: Any) -> ActionResult:
         token = self._get_param("ClientToken")
@@ -432,9 +304,8 @@ def install(ec2: Ec2) -> None:
 
     replacements: dict[str, Any] = {
         "register_image": register_image,
-        "import_image": import_image,
-        "describe_import_image_tasks": describe_import_image_tasks,
-        "cancel_import_task": cancel_import_task,
+        **import_methods(ec2),
+        **copy_methods(ec2, original),
         "run_instances": run_instances,
         "terminate_instances": change("terminate_instances", lambda _, instance_id: ec2.guests.end(instance_id)),
         "stop_instances": change("stop_instances", lambda _, instance_id: ec2.guests.stop(instance_id)),

@@ -58,6 +58,10 @@ class Sandbox:
         """Arm a fault: `fault(action="throttle", service="ebs", operation="PutSnapshotBlock", count=10)`."""
         self._call("POST", "faults", settings)
 
+    def fail_imports(self, message: str, count: int = 1) -> None:
+        """The next VM import tasks end without an image, with a message of AWS's."""
+        self._call("POST", "imports", {"message": message, "count": count})
+
     def clear_faults(self) -> None:
         self._call("DELETE", "faults")
 
@@ -68,6 +72,10 @@ class Sandbox:
         """How often each `service.Operation` was called, refused calls included; by one access key, or by all."""
         stats = self._call("GET", "stats")
         return dict(stats["calls"] if access_key is None else stats["calls_by_access_key"].get(access_key, {}))
+
+    def bytes_received(self) -> int:
+        """Of EBS requests that were carried out: almost all of it is blocks."""
+        return int(self._call("GET", "stats")["bytes"]["in"])
 
     def advance_clock(self, seconds: float) -> None:
         """Move the clock of EBS, for what takes minutes or days there."""

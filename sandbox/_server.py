@@ -20,9 +20,11 @@ from cheroot.ssl.builtin import BuiltinSSLAdapter
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from sandbox._boot import Guests
+from sandbox._copies import default_key
 from sandbox._ebs import Answer, EbsApi, EbsError, Request
-from sandbox._ec2 import Ec2, backend, install, service_backends
+from sandbox._ec2 import Ec2, install
 from sandbox._faults import Faults
+from sandbox._requests import backend, service_backends
 from sandbox._state import SavedState
 from sandbox._store import Snapshot, SnapshotStore
 
@@ -58,7 +60,7 @@ class SandboxApp:
         self.faults = Faults()
         self.access_key = access_key
         self.ebs = EbsApi(
-            self.store, on_start=self._on_start, default_encryption=_default_encryption, default_key=_ebs_key
+            self.store, on_start=self._on_start, default_encryption=_default_encryption, default_key=default_key
         )
         install(self.ec2)
         self.moto = DomainDispatcherApplication(create_backend_app)
@@ -170,6 +172,8 @@ class SandboxApp:
                 self.faults.clear()
             elif path == "/_sandbox/faults":
                 result = self.faults.listing()
+            elif path == "/_sandbox/imports" and method == "POST":
+                self.ec2.imports.fail(str(asked["message"]), int(asked.get("count", 1)))
             elif path == "/_sandbox/stats":
                 by_key = self.faults.calls()
                 total: Counter[str] = sum((Counter(counts) for counts in by_key.values()), Counter())
@@ -255,14 +259,7 @@ def _make_import_role() -> None:
 
 def _default_encryption(region: str) -> str | None:
     ec2 = backend(region)
-    return _ebs_key(region) if getattr(ec2, "ebs_encryption_by_default", False) else None
-
-
-def _ebs_key(region: str) -> str:
-    """The key behind alias/aws/ebs, made on first use as AWS does."""
-    kms = service_backends("kms")[region]
-    key = kms.get_key_id_from_alias("alias/aws/ebs") or backend(region)._create_default_encryption_key()
-    return str(kms.describe_key(key).arn)
+    return default_key(region) if getattr(ec2, "ebs_encryption_by_default", False) else None
 
 
 class SandboxServer:

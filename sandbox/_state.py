@@ -22,9 +22,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_private_key,
 )
 
-from sandbox._ec2 import Ec2, service_backends
+from sandbox._ec2 import Ec2
+from sandbox._requests import service_backends
 
-SERVICES = ("ec2", "kms", "iam", "sns", "ssm")
+SERVICES = ("ec2", "kms", "iam", "sns", "ssm", "autoscaling")
 PAUSE = 1.0  # seconds between two writes, at least
 
 
@@ -77,7 +78,8 @@ class SavedState:
             saved: dict[str, Any] = pickle.loads(self.path.read_bytes())
             for service in SERVICES:
                 service_backends(service).update(saved[service])
-            ec2.tasks.update(saved["tasks"])
+            ec2.imports.tasks.update(saved["tasks"])
+            ec2.copied.update(saved["copied"])
             ec2.launches.update(saved["launches"])
         for backend in service_backends("ec2").values():
             for snapshot_id in [key for key, value in backend.snapshots.items() if hasattr(value, "stored")]:
@@ -97,7 +99,8 @@ class SavedState:
             try:
                 state: dict[str, Any] = {service: dict(service_backends(service)) for service in SERVICES}
                 target = io.BytesIO()
-                _Pickler(target).dump(state | {"tasks": ec2.tasks, "launches": ec2.launches})
+                ours = {"tasks": ec2.imports.tasks, "copied": ec2.copied, "launches": ec2.launches}
+                _Pickler(target).dump(state | ours)
                 return target.getvalue()
             except RuntimeError:
                 time.sleep(0.01)

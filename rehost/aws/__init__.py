@@ -20,9 +20,10 @@ from rehost.aws._errors import (
     Throttled,
     TooSlow,
 )
-from rehost.aws._images import DiskImage, ImageView, ImportProgress
+from rehost.aws._images import DiskImage, ImageView
+from rehost.aws._imports import ImportProgress, ImportRequest, ImportTask
 from rehost.aws._instances import InstanceView, LaunchRequest
-from rehost.aws._preflight import Problem
+from rehost.aws._preflight import KeyView, Problem
 from rehost.aws._retry import RetryPolicy
 from rehost.aws._session import AwsSettings, Identity
 from rehost.aws._tags import RUN_TAG, SERVER_TAG, STACK_TAG, TOKEN_TAG
@@ -45,7 +46,10 @@ __all__ = [
     "Identity",
     "ImageView",
     "ImportProgress",
+    "ImportRequest",
+    "ImportTask",
     "InstanceView",
+    "KeyView",
     "LaunchRequest",
     "NotFound",
     "NotOurs",

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
+from rehost.aws._copies import Copies
 from rehost.aws._ebs import EbsDirect
 from rehost.aws._errors import translated
 from rehost.aws._images import Images
+from rehost.aws._imports import Imports
 from rehost.aws._instances import Instances
 from rehost.aws._notify import Notify
 from rehost.aws._preflight import Preflight
 from rehost.aws._retry import RetryPolicy
 from rehost.aws._secrets import Secrets
 from rehost.aws._session import AwsSettings, Identity, Session
+from rehost.aws._sharing import Sharing
 from rehost.aws._tags import STACK_TAG, from_list
 
 
@@ -36,6 +40,17 @@ class Aws:
     def __init__(self, settings: AwsSettings, retry: RetryPolicy | None = None) -> None:
         self.session = Session(settings)
         self._retry = retry
+        self._others: dict[str, Aws] = {}
+        self._lock = threading.Lock()
+
+    def in_region(self, region: str) -> Aws:
+        """The same account and settings in another region."""
+        if region == self.region:
+            return self
+        with self._lock:
+            if region not in self._others:
+                self._others[region] = Aws(replace(self.session.settings, region=region), self._retry)
+            return self._others[region]
 
     @property
     def region(self) -> str:
@@ -51,6 +66,18 @@ class Aws:
     @cached_property
     def images(self) -> Images:
         return Images(self.session)
+
+    @cached_property
+    def imports(self) -> Imports:
+        return Imports(self.session)
+
+    @cached_property
+    def copies(self) -> Copies:
+        return Copies(self.session, self.images)
+
+    @cached_property
+    def sharing(self) -> Sharing:
+        return Sharing(self.session, self.images)
 
     @cached_property
     def instances(self) -> Instances:

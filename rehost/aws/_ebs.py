@@ -130,6 +130,15 @@ class EbsDirect:
                 return
             request["NextToken"] = page["NextToken"]
 
+    def set_tags(self, snapshot_id: str, tags: Mapping[str, str], *, stack: str) -> None:
+        """Put tags onto a snapshot of ours. A retry is safe. Raises `NotOurs`, `NotFound`."""
+        view = self.describe(snapshot_id)
+        if view is None:
+            raise NotFound(operation="DescribeSnapshots", message=f"snapshot {snapshot_id} does not exist")
+        require_ours(f"snapshot {snapshot_id}", view.tags, stack)
+        with translated():
+            self._ec2.create_tags(Resources=[snapshot_id], Tags=to_list(tags))
+
     def delete(self, snapshot_id: str, *, stack: str) -> bool:
         """Delete a snapshot of ours; False where it is gone already. Raises `NotOurs`, or `Refused` while an AMI uses it."""
         view = self.describe(snapshot_id)

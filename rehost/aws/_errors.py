@@ -140,10 +140,10 @@ def from_answer(operation: str, code: str, message: str, status: int) -> AwsErro
         return Throttled(operation=operation, code=code)
     if _QUOTA.search(code) or status == 402:
         return QuotaReached(operation=operation, message=message)
+    if status >= 500:  # before the names: `Unavailable` with 503 is a service that is overloaded
+        return ServiceFailed(operation=operation, code=code or status, message=message)
     if _NOT_FOUND.search(code):
         return NotFound(operation=operation, message=message)
-    if status >= 500:
-        return ServiceFailed(operation=operation, code=code or status, message=message)
     return Refused(operation=operation, code=code, message=message)
 
 

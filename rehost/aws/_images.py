@@ -1,4 +1,4 @@
-"""AMIs: registered from snapshots, or made by VM import."""
+"""AMIs: registered from snapshots, looked at, taken away, and who still needs them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 from rehost.aws._errors import NotFound, Refused, TooSlow, translated
 from rehost.aws._session import Session
-from rehost.aws._tags import STACK_TAG, from_list, require_ours, specification, to_list
+from rehost.aws._tags import RUN_TAG, STACK_TAG, from_list, require_ours, specification, to_list
+from rehost.aws._users import image_users
 
 
 @dataclass(frozen=True)
@@ -29,29 +30,15 @@ class ImageView:
     snapshot_ids: tuple[str, ...]
     tags: Mapping[str, str]
     reason: str = ""
-
-
-@dataclass(frozen=True)
-class ImportProgress:
-    """Where a VM import task stands (EC2, DescribeImportImageTasks)."""
-
-    status: str  # active, deleting, deleted, completed
-    percent: int | None
-    message: str
-    image_id: str | None
-
-    @property
-    def is_completed(self) -> bool:
-        return self.status == "completed"
-
-    @property
-    def is_failed(self) -> bool:
-        """AWS ends a failed import as `deleted`, with the reason as its message."""
-        return self.status in ("deleting", "deleted")
+    encrypted: bool = False
+    imdsv2: bool = False  # its instances take only version 2 requests of the metadata service
 
 
 class Images:
+    """The images of one region. Thread-safe."""
+
     def __init__(self, session: Session) -> None:
+        self._session = session
         self._ec2 = session.client("ec2")
 
     def register(
@@ -63,104 +50,59 @@ class Images:
         boot_mode: str | None,
         description: str,
         tags: Mapping[str, str],
+        unique_name: str | None = None,
+        ena: bool = True,
+        imdsv2: bool = False,
+        tpm: bool = False,
+        uefi_data: str | None = None,
     ) -> str:
-        """Register an AMI and return its id.
+        """Register an AMI and return its id. `boot_mode`: legacy-bios, uefi or uefi-preferred; `uefi_data`: base64.
 
-        RegisterImage has no client token, but names are unique: a repeated call finds the image of the first by its name
-        and tags.
+        RegisterImage has no client token: a repeated call finds the image of the first by the tags of its run, and, as names
+        are unique, by its name. Where `name` is somebody else's, `unique_name` is taken.
         """
+        ours = [{"Name": f"tag:{key}", "Values": [tags[key]]} for key in (STACK_TAG, RUN_TAG) if key in tags]
+        if RUN_TAG in tags and (found := self._find(ours)):
+            return found[0].image_id
         request: dict[str, Any] = {
-            "Name": name,
             "Description": description[:255],
             "Architecture": architecture,
             "VirtualizationType": "hvm",
-            "EnaSupport": True,
+            "EnaSupport": ena,
             "RootDeviceName": disks[0].device,
-            "BlockDeviceMappings": [
-                {
-                    "DeviceName": disk.device,
-                    "Ebs": {
-                        "SnapshotId": disk.snapshot_id,
-                        "VolumeSize": disk.size_gib,
-                        "DeleteOnTermination": True,
-                        "VolumeType": "gp3",
-                    },
-                }
-                for disk in disks
-            ],
+            "BlockDeviceMappings": [_mapping(disk) for disk in disks],
             "TagSpecifications": [specification("image", tags)],
         }
-        if boot_mode:
-            request["BootMode"] = boot_mode
-        try:
-            with translated():
-                return str(self._ec2.register_image(**request)["ImageId"])
-        except Refused as refused:
-            if refused.code != "InvalidAMIName.Duplicate":
-                raise
-            found = self._find(
-                [{"Name": "name", "Values": [name]}, {"Name": f"tag:{STACK_TAG}", "Values": [tags[STACK_TAG]]}]
-            )
-            if not found:
-                raise
-            return found[0].image_id
-
-    def start_import(
-        self,
-        *,
-        snapshots: Sequence[str],
-        token: str,
-        description: str,
-        role: str,
-        license_type: str | None,
-        boot_mode: str | None,
-        encrypted: bool,
-        kms_key_arn: str | None,
-        tags: Mapping[str, str],
-    ) -> str:
-        """Start a VM import of the snapshots, the root disk first, and return the task's id; a retry finds the same task."""
-        request: dict[str, Any] = {
-            "Architecture": "x86_64",
-            "ClientToken": token,
-            "Description": description[:255],
-            "DiskContainers": [{"SnapshotId": snapshot} for snapshot in snapshots],
-            "RoleName": role,
-            "TagSpecifications": [specification("import-image-task", tags)],
-        }
         optional = {
-            "LicenseType": license_type,
             "BootMode": boot_mode,
-            "KmsKeyId": kms_key_arn,
-            "Encrypted": encrypted or None,
+            "ImdsSupport": "v2.0" if imdsv2 else None,
+            "TpmSupport": "v2.0" if tpm else None,
+            "UefiData": uefi_data,
         }
-        with translated():
-            answer = self._ec2.import_image(
-                **request, **{key: value for key, value in optional.items() if value is not None}
-            )
-        return str(answer["ImportTaskId"])
+        request |= {key: value for key, value in optional.items() if value is not None}
+        for each in filter(None, (name, unique_name)):
+            try:
+                with translated():
+                    return str(self._ec2.register_image(Name=each, **request)["ImageId"])
+            except Refused as refused:
+                if refused.code != "InvalidAMIName.Duplicate":
+                    raise
+                if found := self._find([{"Name": "name", "Values": [each]}, *ours]):
+                    return found[0].image_id
+                taken = refused
+        raise taken
 
-    def import_progress(self, task: str) -> ImportProgress:
+    def require_imdsv2(self, image_id: str) -> None:
+        """Make the image's instances take only version 2 requests; AWS has no way back. A retry is safe."""
         with translated():
-            found = self._ec2.describe_import_image_tasks(ImportTaskIds=[task])["ImportImageTasks"]
-        if not found:
-            raise NotFound(operation="DescribeImportImageTasks", message=f"import task {task} does not exist")
-        entry = found[0]
-        return ImportProgress(
-            status=entry["Status"],
-            percent=int(entry["Progress"]) if str(entry.get("Progress", "")).isdigit() else None,
-            message=entry.get("StatusMessage", ""),
-            image_id=entry.get("ImageId"),
-        )
+            self._ec2.modify_image_attribute(ImageId=image_id, ImdsSupport={"Value": "v2.0"})
 
-    def cancel_import(self, task: str) -> None:
-        with translated():
-            self._ec2.cancel_import_task(ImportTaskId=task)
-
-    def claim_import(self, image_id: str, tags: Mapping[str, str]) -> None:
-        """Put our tags onto the image that an import task of ours made, and onto its snapshots. A retry is safe."""
+    def set_tags(self, image_id: str, tags: Mapping[str, str], *, stack: str) -> None:
+        """Put tags onto an image of ours and its snapshots. A retry is safe. Raises `NotOurs`, `NotFound`."""
         view = self.describe(image_id)
         if view is None:
-            raise NotFound(operation="DescribeImages", message=f"image {image_id} of the import task does not exist")
+            raise NotFound(operation="DescribeImages", message=f"image {image_id} does not exist")
+        require_ours(f"image {image_id}", view.tags, stack)
         with translated():
             self._ec2.create_tags(Resources=[image_id, *view.snapshot_ids], Tags=to_list(tags))
 
@@ -195,6 +137,10 @@ class Images:
             sleep(pause)
             pause = min(pause * 2, 10.0)
 
+    def in_use(self, image_ids: Sequence[str]) -> set[str]:
+        """Which of them somebody still needs; see `image_users`."""
+        return image_users(self._session, image_ids)
+
     def deregister(self, image_id: str, *, stack: str) -> tuple[str, ...]:
         """Deregister an image of ours; returns the snapshots it held, which stay. Raises `NotOurs`."""
         view = self.describe(image_id)
@@ -208,23 +154,23 @@ class Images:
             pass
         return view.snapshot_ids
 
-    def in_use(self, image_ids: Sequence[str]) -> set[str]:
-        """Which of them an instance that is not terminated was launched from; anybody's instance counts."""
-        used: set[str] = set()
-        if not image_ids:
-            return used
-        states = ["pending", "running", "shutting-down", "stopping", "stopped"]
-        filters = [{"Name": "image-id", "Values": list(image_ids)}, {"Name": "instance-state-name", "Values": states}]
-        with translated():
-            for page in self._ec2.get_paginator("describe_instances").paginate(Filters=filters):
-                used |= {
-                    instance["ImageId"] for reservation in page["Reservations"] for instance in reservation["Instances"]
-                }
-        return used
+    def find(self, tags: Mapping[str, str]) -> list[ImageView]:
+        """Images of this account with all of these tags, in this region."""
+        return self._find([{"Name": f"tag:{key}", "Values": [value]} for key, value in tags.items()])
 
     def _find(self, filters: list[dict[str, Any]]) -> list[ImageView]:
         with translated():
             return [view_of(image) for image in self._ec2.describe_images(Owners=["self"], Filters=filters)["Images"]]
+
+
+def _mapping(disk: DiskImage) -> dict[str, Any]:
+    volume = {
+        "SnapshotId": disk.snapshot_id,
+        "VolumeSize": disk.size_gib,
+        "DeleteOnTermination": True,
+        "VolumeType": "gp3",
+    }
+    return {"DeviceName": disk.device, "Ebs": volume}
 
 
 def view_of(image: Mapping[str, Any]) -> ImageView:
@@ -232,5 +178,12 @@ def view_of(image: Mapping[str, Any]) -> ImageView:
     snapshots = tuple(entry["Ebs"]["SnapshotId"] for entry in mappings if entry.get("Ebs", {}).get("SnapshotId"))
     reason = (image.get("StateReason") or {}).get("Message", "")
     return ImageView(
-        image["ImageId"], image.get("Name", ""), image["State"], snapshots, from_list(image.get("Tags")), reason
+        image["ImageId"],
+        image.get("Name", ""),
+        image["State"],
+        snapshots,
+        from_list(image.get("Tags")),
+        reason,
+        any(entry.get("Ebs", {}).get("Encrypted") for entry in mappings),
+        image.get("ImdsSupport") == "v2.0",
     )

@@ -9,12 +9,17 @@ if TYPE_CHECKING:
     from rehost.connector._errors import (
         ConnectorError,
         ConnectorNotStarted,
+        CopyIncomplete,
+        ImageImpossible,
         ImportFailed,
         NothingToVerify,
         RunCancelled,
         RunStillActive,
     )
+    from rehost.connector._image_settings import ImageSettings
     from rehost.connector._launcher import ensure_connector, is_served
+    from rehost.connector._patience import Patience
+    from rehost.connector._preflight import disk_problems, image_problems
     from rehost.connector._retention import remove_job, retire_images
     from rehost.connector._settings import (
         DEFAULT_DATABASE,
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
         is_embedded,
         state_folder,
     )
+    from rehost.connector._spreading import settle
     from rehost.connector._verify import VerifiedDisk, VerifiedServer, verify_run
 
 #: By module. They are imported when first used: the AWS SDK takes half a second, which `rehost status` has no use for.
@@ -31,12 +37,17 @@ _HOMES = {
     "_errors": (
         "ConnectorError",
         "ConnectorNotStarted",
+        "CopyIncomplete",
+        "ImageImpossible",
         "ImportFailed",
         "NothingToVerify",
         "RunCancelled",
         "RunStillActive",
     ),
+    "_image_settings": ("ImageSettings",),
     "_launcher": ("ensure_connector", "is_served"),
+    "_patience": ("Patience",),
+    "_preflight": ("disk_problems", "image_problems"),
     "_retention": ("remove_job", "retire_images"),
     "_settings": (
         "DEFAULT_DATABASE",
@@ -46,6 +57,7 @@ _HOMES = {
         "is_embedded",
         "state_folder",
     ),
+    "_spreading": ("settle",),
     "_verify": ("VerifiedDisk", "VerifiedServer", "verify_run"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -63,19 +75,26 @@ __all__ = [
     "ConnectorError",
     "ConnectorNotStarted",
     "ConnectorSettings",
+    "CopyIncomplete",
+    "ImageImpossible",
+    "ImageSettings",
     "ImportFailed",
     "NothingToVerify",
+    "Patience",
     "RunCancelled",
     "RunStillActive",
     "VerifiedDisk",
     "VerifiedServer",
     "absolute_database",
     "database_path",
+    "disk_problems",
     "ensure_connector",
+    "image_problems",
     "is_embedded",
     "is_served",
     "remove_job",
     "retire_images",
+    "settle",
     "state_folder",
     "verify_run",
 ]

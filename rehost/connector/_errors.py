@@ -7,6 +7,8 @@ RehostError
     ├── ConnectorNotStarted   retryable: the embedded connector did not come up
     ├── ImportFailed          AWS ended a VM import task without an image
     ├── DeliveryFailed        retryable: a webhook did not take a notification
+    ├── ImageImpossible       what preflight found: a role, a key, too many disks
+    ├── CopyIncomplete        a run came to its image before its disks were complete
     └── NothingToVerify       a server has no completed run
 """
 
@@ -37,10 +39,15 @@ class ConnectorNotStarted(ConnectorError):
 
 
 class ImportFailed(ConnectorError):
-    template = (
-        "VM import task {task} ended without an image: {reason}. VM import has its own list of supported systems and boot "
-        "loaders; `image: {{conversion: register}}` takes the disks as they are"
-    )
+    template = "VM import task {task} ended without an image: {reason}. What to do: {advice}"
+
+
+class ImageImpossible(ConnectorError):
+    template = "no image can be made: {problems}"
+
+
+class CopyIncomplete(ConnectorError):
+    template = "run {run} has no whole copy to make an image of; start another one"
 
 
 class DeliveryFailed(ConnectorError):

@@ -1,33 +1,29 @@
-"""From completed snapshots to an AMI: VM import or registration, and what can be asked of AWS beforehand."""
+"""From completed snapshots to an AMI: VM import or registration."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 
-from rehost.aws import Aws, DiskImage
+from rehost.aws import Aws, DiskImage, ImportRequest, NotFound
 from rehost.blocks import volume_gib
+from rehost.connector._causes import advice, is_own_fault
 from rehost.connector._errors import ImportFailed, RunCancelled
+from rehost.connector._image_settings import settings_of
 from rehost.control import Job, Run, RunDisk
 from rehost.transfer import StopSignal
 
-POLL_SECONDS = (
-    15.0  # AWS imports take tens of minutes; the sandbox's take a fraction of a second and start with short polls
-)
+FIRST_POLL_SECONDS = 0.1  # the sandbox's imports take a fraction of a second, AWS's tens of minutes
+POLL_SECONDS = 15.0
 IMPORT_HOURS = 12
-
-
-def preflight(aws: Aws, job: Job) -> None:
-    """Ask AWS beforehand what an image will need: the key, and the role of an import. Raises AwsError."""
-    kms_key_arn(aws, job)
-    image = job.spec.image
-    if image["conversion"] == "import":
-        aws.preflight.check_role(image.get("role") or "vmimport")
+#: How often an import is started anew in a run when AWS names a fault of its own ("ServerError: an internal error ...").
+IMPORT_TRIES = 3
 
 
 def kms_key_arn(aws: Aws, job: Job) -> str | None:
     """The ARN of the job's key: StartSnapshot takes neither an alias nor an id."""
-    key = job.spec.image.get("kmsKey")
+    key = settings_of(job).kms_key
     return aws.preflight.key_arn(key) if key else None
 
 
@@ -37,17 +33,35 @@ def make_image(
     run: Run,
     disks: Sequence[RunDisk],
     *,
+    taken_at: datetime,
     tags: Mapping[str, str],
     on_progress: Callable[[str], None],
     stop: StopSignal,
 ) -> str:
-    """The AMI of the run's snapshots. Repeating it finds the one that an earlier call made."""
-    mapping = [DiskImage(device_name(disk.index), disk.snapshot_id, volume_gib(disk.size)) for disk in disks]
-    if job.spec.image["conversion"] == "register":
-        on_progress("register")
-        image_id = _register(aws, job, run, mapping, tags)
+    """The AMI of the run's snapshots. Repeating it finds the one that an earlier call made. Raises AwsError, ImportFailed."""
+    settings = settings_of(job)
+    name, unique_name = settings.names(job, run.id, taken_at)
+    if settings.has_name:
+        tags = {**tags, "Name": name}
+    if settings.is_import:
+        image_id = _import(aws, job, run, disks, tags, on_progress, stop)
+        if settings.imdsv2:
+            aws.images.require_imdsv2(image_id)
     else:
-        image_id = _import(aws, job, run, mapping, tags, on_progress, stop)
+        on_progress("register")
+        image_id = aws.images.register(
+            name=name,
+            unique_name=unique_name,
+            disks=[DiskImage(device_name(disk.index), disk.snapshot_id, volume_gib(disk.size)) for disk in disks],
+            architecture=settings.architecture,
+            boot_mode=settings.boot_mode,
+            description=settings.description(job, run.id),
+            tags=tags,
+            ena=settings.ena,
+            imdsv2=settings.imdsv2,
+            tpm=settings.tpm,
+            uefi_data=settings.uefi_data,
+        )
     aws.images.wait_available(image_id)
     return image_id
 
@@ -63,59 +77,61 @@ def device_name(index: int) -> str:
     return f"/dev/xvd{chr(ord('b') + first)}{chr(ord('a') + second)}"
 
 
-def image_name(job: Job, run: Run) -> str:
-    """Unique for the run, so that registering twice finds the first. At most 128 characters (RegisterImage, `Name`)."""
-    return f"rehost/{job.spec.stack}/{job.spec.server}"[: 127 - len(run.id)] + "/" + run.id
-
-
-def _register(aws: Aws, job: Job, run: Run, disks: Sequence[DiskImage], tags: Mapping[str, str]) -> str:
-    image = job.spec.image
-    mode = image.get("bootMode", "auto")
-    return aws.images.register(
-        name=image_name(job, run),
-        disks=disks,
-        architecture=image.get("architecture", "x86_64"),
-        boot_mode=None if mode == "auto" else {"bios": "legacy-bios"}.get(mode, mode),
-        description=f"{job.spec.server}, {run.id}",
-        tags=tags,
-    )
-
-
 def _import(
     aws: Aws,
     job: Job,
     run: Run,
-    disks: Sequence[DiskImage],
+    disks: Sequence[RunDisk],
     tags: Mapping[str, str],
     on_progress: Callable[[str], None],
     stop: StopSignal,
 ) -> str:
-    image = job.spec.image
-    task = aws.images.start_import(
-        snapshots=[disk.snapshot_id for disk in disks],
-        token=run.id,
-        description=f"{job.spec.server}, {run.id}",
-        role=image.get("role") or "vmimport",
-        license_type={"aws": "AWS", "byol": "BYOL"}.get(image.get("license", "auto")),
-        boot_mode={"bios": "legacy-bios", "uefi": "uefi"}.get(image.get("bootMode", "auto")),
-        encrypted=bool(image.get("encrypt")),
-        kms_key_arn=kms_key_arn(aws, job),
-        tags=tags,
-    )
+    settings = settings_of(job)
+    for attempt in range(1, IMPORT_TRIES + 1):
+        task = aws.imports.start(
+            ImportRequest(
+                snapshots=[disk.snapshot_id for disk in disks],
+                token=run.id if attempt == 1 else f"{run.id}/{attempt}",
+                description=settings.description(job, run.id),
+                role=settings.role,
+                tags=tags,
+                license_type=settings.license_type,
+                boot_mode=settings.boot_mode,
+                platform=settings.platform,
+                encrypted=settings.encrypt,
+                kms_key_arn=kms_key_arn(aws, job),
+            )
+        )
+        image_id, reason = _follow(aws, task, run, on_progress, stop)
+        if image_id:
+            view = aws.images.describe(image_id)
+            if view is None:
+                raise NotFound(operation="DescribeImages", message=f"image {image_id} of import task {task} is gone")
+            aws.imports.claim(image_id, view.snapshot_ids, tags)
+            return image_id
+        if not is_own_fault(reason):
+            break
+    raise ImportFailed(task=task, reason=reason, advice=advice(reason))
+
+
+def _follow(
+    aws: Aws, task: str, run: Run, on_progress: Callable[[str], None], stop: StopSignal
+) -> tuple[str | None, str]:
+    """Until the task has ended: its image, or AWS's reason for having none."""
     deadline = time.monotonic() + IMPORT_HOURS * 3600
-    pause = 0.1
+    pause = FIRST_POLL_SECONDS
     while True:
-        progress = aws.images.import_progress(task)
+        progress = aws.imports.progress(task)
         if progress.image_id and progress.is_completed:
-            aws.images.claim_import(progress.image_id, tags)
-            return progress.image_id
+            return progress.image_id, ""
         if progress.is_failed:
-            raise ImportFailed(task=task, reason=progress.message or "AWS gave no reason")
+            return None, progress.message or "AWS gave no reason"
         if stop.is_set():
-            aws.images.cancel_import(task)
+            aws.imports.cancel(task)
             raise RunCancelled(run=run.id)
         if time.monotonic() > deadline:
-            raise ImportFailed(task=task, reason=f"it has not ended within {IMPORT_HOURS} hours")
+            aws.imports.cancel(task)
+            return None, f"it has not ended within {IMPORT_HOURS} hours"
         on_progress(f"import {progress.percent or 0} %, {progress.message or 'waiting'}")
         time.sleep(pause)
         pause = min(pause * 1.5, POLL_SECONDS)

@@ -4,28 +4,60 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 
-from rehost.aws import RUN_TAG, SERVER_TAG, Aws, Owned
+import structlog
+
+from rehost.aws import RUN_TAG, SERVER_TAG, STACK_TAG, Aws, Owned
 from rehost.connector._errors import RunStillActive
-from rehost.control import ControlPlane, Image, Job, RunState, superseded
+from rehost.connector._spreading import remove_copy, revoke_unneeded, settle, unshare
+from rehost.control import ControlPlane, Image, Job, RunState, WholeCopy, superseded
+
+log = structlog.get_logger("rehost.connector")
 
 #: How long the end of a job waits for its active run to stop before it goes on without it.
 STOP_SECONDS = 60.0
+#: How long the whole copy of a failed run is kept for the next one to make its image of, or to build on.
+HOLD = timedelta(hours=24)
 
 
 def retire_images(control: ControlPlane, aws: Aws, job: Job) -> list[str]:
     """Carry out the job's retention; returns the snapshots that went. Repeating it is harmless. Raises AwsError."""
+    for line in settle(control, aws, job):
+        log.info(line, server=job.spec.server)
     images = control.images.list(job.id)
-    protected = control.images.pinned(job.id) | aws.images.in_use([image.image_id for image in images])
+    protected = control.images.pinned(job.id) | used_images(aws, images)
     gone = []
     for image in superseded(images, keep=int(job.spec.schedule.get("keep_images", 3)), protected=protected):
         gone += _remove(control, aws, job, image)
-    gone += _reap(control, aws, job)
+    revoke_unneeded(control, aws, job)
+    gone += _reap(control, aws, job, held_copy(control, job))
     return gone
 
 
+def held_copy(control: ControlPlane, job: Job) -> WholeCopy | None:
+    """The newest copy of a job, if it belongs to a failed run and is young enough to be used again."""
+    last = control.whole_copies.last(job.id)
+    if last is None or last.state is not RunState.FAILED or control.now() - last.copied_at > HOLD:
+        return None
+    return last
+
+
+def used_images(aws: Aws, images: Iterable[Image]) -> set[str]:
+    """Which of the images somebody uses: the image itself, or a copy of it in another region."""
+    by_region: dict[str, dict[str, str]] = {}
+    for image in images:
+        by_region.setdefault(aws.region, {})[image.image_id] = image.image_id
+        for region, copy in (image.copies or {}).items():
+            by_region.setdefault(region, {})[copy["image_id"]] = image.image_id
+    used = set()
+    for region, originals in by_region.items():
+        used |= {originals[found] for found in aws.in_region(region).images.in_use(list(originals))}
+    return used
+
+
 def remove_job(control: ControlPlane, aws: Aws, job_id: str, *, on_progress: Callable[[str], object]) -> None:
-    """End a job and remove what its runs made, except images that somebody's instance still uses. A retry is safe.
+    """End a job and remove what its runs made, except images that somebody still uses. A retry is safe.
 
     Raises AwsError, RunStillActive.
     """
@@ -35,18 +67,23 @@ def remove_job(control: ControlPlane, aws: Aws, job_id: str, *, on_progress: Cal
     control.jobs.begin_end(job_id)
     _await_stop(control, job, on_progress)
     images = control.images.list(job_id)
-    used = aws.images.in_use([image.image_id for image in images])
+    used = used_images(aws, images)
     for image in images:
         if image.image_id in used:
-            on_progress(f"image {image.image_id} stays: an instance uses it")
+            on_progress(f"image {image.image_id} stays: somebody uses it")
         else:
             _remove(control, aws, job, image)
-    _reap(control, aws, job)
+    _reap(control, aws, job, held=None)
+    revoke_unneeded(control, aws, job)
     control.jobs.ended(job_id)
 
 
 def _remove(control: ControlPlane, aws: Aws, job: Job, image: Image) -> list[str]:
-    """Deregister an image and delete its snapshots: the run's own, and those that an import made of them."""
+    """Deregister an image and its copies, and delete their snapshots: the run's own, and those that an import made."""
+    if accounts := control.spreading.accounts(image.image_id):
+        unshare(control, aws, job, image.image_id, image.copies or {}, accounts)
+    for region, copy in (image.copies or {}).items():
+        remove_copy(aws.in_region(region), job, copy["image_id"], copy["snapshot_ids"])
     held = aws.images.deregister(image.image_id, stack=job.spec.stack)
     snapshots = list(dict.fromkeys((*held, *image.snapshot_ids)))
     for snapshot in snapshots:
@@ -55,25 +92,52 @@ def _remove(control: ControlPlane, aws: Aws, job: Job, image: Image) -> list[str
     return snapshots
 
 
-def _reap(control: ControlPlane, aws: Aws, job: Job) -> list[str]:
-    """Remove images and snapshots of this job's runs that ended without an image on record."""
-    known = {image.run_id for image in control.images.list(job.id)}
-    owned = aws.list_owned(job.spec.stack, {SERVER_TAG: job.spec.server})
-    abandoned = [
-        each for each in owned if each.kind in ("image", "snapshot") and _is_abandoned(control, job, each, known)
-    ]
-    for each in _of(abandoned, "image"):
-        aws.images.deregister(each.id, stack=job.spec.stack)
-    snapshots = [each.id for each in _of(abandoned, "snapshot")]
-    for snapshot in snapshots:
-        aws.ebs.delete(snapshot, stack=job.spec.stack)
-    return snapshots
+def _reap(control: ControlPlane, aws: Aws, job: Job, held: WholeCopy | None) -> list[str]:
+    """Remove what this job's runs left that ended without an image on record, in every region it ever used.
+
+    Of the run whose copy is `held`, snapshots stay, and its image if there is one to be offered still.
+    """
+    gone = _reap_imports(control, aws, job)
+    for region in dict.fromkeys((aws.region, *control.spreading.regions(job.id))):
+        there = aws.in_region(region)
+        owned = there.list_owned(job.spec.stack, {SERVER_TAG: job.spec.server})
+        abandoned = [each for each in owned if _is_abandoned(control, job, each, held)]
+        for each in _of(abandoned, "image"):
+            there.images.deregister(each.id, stack=job.spec.stack)
+        for each in _of(abandoned, "snapshot"):
+            there.ebs.delete(each.id, stack=job.spec.stack)
+            gone.append(each.id)
+    return gone
 
 
-def _is_abandoned(control: ControlPlane, job: Job, owned: Owned, known: set[str]) -> bool:
+def _reap_imports(control: ControlPlane, aws: Aws, job: Job) -> list[str]:
+    """Import tasks of failed runs: cancelled, and the images of those that ended all the same taken away.
+
+    Such an image carries no tags: it is known by its task, which does.
+    """
+    gone: list[str] = []
+    for task in aws.imports.owned({STACK_TAG: job.spec.stack, SERVER_TAG: job.spec.server}):
+        run = control.runs.find(task.tags.get(RUN_TAG, ""))
+        if run is None or run.job_id != job.id or run.state is not RunState.FAILED:
+            continue
+        if task.progress.status == "active":
+            aws.imports.cancel(task.id)
+        view = aws.images.describe(task.progress.image_id) if task.progress.image_id else None
+        if view is not None and STACK_TAG not in view.tags:
+            aws.imports.claim(view.image_id, view.snapshot_ids, task.tags)
+            aws.images.deregister(view.image_id, stack=job.spec.stack)
+            for snapshot in view.snapshot_ids:
+                aws.ebs.delete(snapshot, stack=job.spec.stack)
+                gone.append(snapshot)
+    return gone
+
+
+def _is_abandoned(control: ControlPlane, job: Job, owned: Owned, held: WholeCopy | None) -> bool:
     """Whether the run that made it is this job's and has failed. What no run of ours explains is left alone."""
     run_id = owned.tags.get(RUN_TAG)
-    if not run_id or run_id in known:
+    if not run_id or owned.kind not in ("image", "snapshot"):
+        return False
+    if held is not None and run_id == held.run_id and (owned.kind == "snapshot" or held.image_id):
         return False
     run = control.runs.find(run_id)
     return run is not None and run.job_id == job.id and run.state is RunState.FAILED

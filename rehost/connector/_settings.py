@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from rehost.connector._patience import Patience
 
 #: The embedded control plane of a project, relative to its root.
 DEFAULT_DATABASE = "sqlite:///.rehost/control.db"
@@ -24,6 +26,7 @@ class ConnectorSettings:
     workers: int = 8  # requests in flight a disk
     lease: float = 30.0  # seconds a run stays ours without a sign of life
     poll: float = 0.5  # seconds between looks for work
+    patience: Patience = field(default_factory=Patience)
 
 
 def is_embedded(database: str) -> bool:

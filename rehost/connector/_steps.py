@@ -9,17 +9,23 @@ from dataclasses import dataclass, field
 import structlog
 
 from rehost import faults
-from rehost.aws import RUN_TAG, SERVER_TAG, STACK_TAG, Aws, AwsError, AwsSettings
+from rehost.aws import RUN_TAG, Aws, AwsError, AwsSettings
 from rehost.blocks import volume_gib
-from rehost.connector import _imaging
+from rehost.connector._carry_on import carry_on, matches
 from rehost.connector._copy import Manifests, copy_frozen_disk
-from rehost.connector._errors import RunCancelled
+from rehost.connector._errors import CopyIncomplete, RunCancelled
+from rehost.connector._image_settings import settings_of
+from rehost.connector._imaging import kms_key_arn, make_image
+from rehost.connector._preflight import require_possible
 from rehost.connector._retention import retire_images
 from rehost.connector._settings import ConnectorSettings
-from rehost.control import ControlPlane, Image, Job, Run, RunDisk
+from rehost.connector._spreading import Copied, copy_image, copy_tags, share_image
+from rehost.control import ControlPlane, Image, Job, Run, RunDisk, WholeCopy
 from rehost.sources import FreezeLost, FrozenServer, Quiesce, Source, open_source
 
 log = structlog.get_logger("rehost.connector")
+
+_KEPT = ". What it copied is kept for a day: the next try makes its image of that"
 
 
 @dataclass
@@ -61,17 +67,34 @@ class RunSteps:
         if held := self.active.get(run_id):
             held.stop.set()
 
+    def stop_of(self, run_id: str) -> threading.Event:
+        return self._held(run_id).stop
+
+    def say(self, run_id: str, message: str) -> None:
+        """Let the run's status say what it waits for; a database that is away has nothing to say it with."""
+        run = self.control.runs.find(run_id)
+        if run is not None:
+            self.control.runs.stage(run_id, run.stage or "waiting", message)
+
     def freeze(self, run_id: str) -> int:
-        """Check what can be checked, then take the point in time; returns the number of disks."""
+        """Check what can be checked, then take the point in time; returns the number of disks.
+
+        A run that carries on with an earlier one's copy has no point in time of its own: its other steps find it whole.
+        """
         run, job = self._load(run_id)
+        if self._copy_of(run_id):
+            return len(self.control.runs.disks(run_id))
         if run.freeze_token is None:
             self._stage(run, "preflight")
-            aws = self._aws_for(job)
+            aws = self.aws_for(job)
             aws.check_access()
-            _imaging.preflight(aws, job)
-            self._stage(run, "freeze")
+            if carry_on(self.control, aws, job, run):
+                return len(self.control.runs.disks(run_id))
             held = self._held(run_id)
-            held.source = self._open_source(job)
+            held.source = held.source or self._open_source(job)
+            sizes = [disk.size for disk in held.source.inspect(job.spec.locator).disks]
+            require_possible(aws, settings_of(job), sizes)
+            self._stage(run, "freeze")
             held.frozen = held.source.freeze(job.spec.locator, quiesce=Quiesce(job.spec.quiesce), run=run.id)
             self.control.runs.frozen(run.id, held.frozen.token, held.frozen.consistency.value)
             run, _ = self._load(run_id)
@@ -79,9 +102,11 @@ class RunSteps:
         return len(self._frozen(run, job).disks)
 
     def start_snapshot(self, run_id: str, index: int) -> None:
-        """Start the disk's EBS snapshot on top of the one of the last completed run, if that one still serves."""
+        """Start the disk's EBS snapshot on top of the newest one there is, if that one still serves."""
+        if self._copy_of(run_id):
+            return
         run, job = self._load(run_id)
-        aws = self._aws_for(job)
+        aws = self.aws_for(job)
         disk = self._frozen(run, job).disks[index]
         self._stage(run, f"start {disk.key}")
         parent = self._parent(aws, job, disk.key, disk.size)
@@ -91,9 +116,9 @@ class RunSteps:
             parent=parent.snapshot_id if parent else None,
             token=f"{run.id}/{disk.key}",
             description=f"rehost {job.spec.server} {disk.key} {run.id}",
-            tags=_tags(job, run),
+            tags=copy_tags(job, run.id),
             encrypted=bool(image.get("encrypt")) and parent is None,
-            kms_key_arn=_imaging.kms_key_arn(aws, job) if parent is None else None,
+            kms_key_arn=kms_key_arn(aws, job) if parent is None else None,
         )
         faults.point("snapshot-started")
         self.control.runs.put_disk(
@@ -111,14 +136,16 @@ class RunSteps:
 
     def copy(self, run_id: str, index: int) -> None:
         """Copy what differs from the parent, from the last checkpoint on."""
+        if self._copy_of(run_id):
+            return
         run, job = self._load(run_id)
         disk = self._disk(run, index)
         self._stage(run, f"copy {disk.key}")
         copy_frozen_disk(
             self._frozen(run, job).disks[index],
             disk,
-            self._last(job, disk.key),
-            ebs=self._aws_for(job).ebs,
+            self._maker(job, disk),
+            ebs=self.aws_for(job).ebs,
             control=self.control,
             run_id=run.id,
             manifests=self.manifests,
@@ -129,13 +156,16 @@ class RunSteps:
 
     def complete_snapshot(self, run_id: str, index: int) -> None:
         """Seal the snapshot with its aggregate checksum, and bind the manifest to it."""
+        if self._copy_of(run_id):
+            return
         run, job = self._load(run_id)
         disk = self._disk(run, index)
+        frozen = self._frozen(run, job)
         # Not before this: a disk that changed while another one was read would make an image of two moments.
-        self._frozen(run, job).check()
+        frozen.check()
         if not self.manifests.path(disk.snapshot_id).exists():  # else an earlier life of this step got this far
             self._stage(run, f"complete {disk.key}")
-            ebs = self._aws_for(job).ebs
+            ebs = self.aws_for(job).ebs
             with ExitStack() as open_files:
                 partial = self.manifests.partial(disk, open_files)
                 ebs.complete(disk.snapshot_id, changed_blocks=partial.written_count, checksum=partial.linear_checksum())
@@ -143,6 +173,9 @@ class RunSteps:
                 faults.point("snapshot-complete")
                 partial.finish().close()
         self.control.runs.disk_completed(run.id, index)
+        if index + 1 == len(frozen.disks):
+            now = self.control.now()
+            self.control.whole_copies.add(run.id, copied_at=now, taken_at=run.started_at or now)
 
     def release(self, run_id: str) -> None:
         """Give the point in time up: every disk is copied, or the run has failed. Repeating it is harmless."""
@@ -157,80 +190,114 @@ class RunSteps:
 
     def make_image(self, run_id: str) -> None:
         run, job = self._load(run_id)
-        self._stage(run, "image")
-        image_id = _imaging.make_image(
-            self._aws_for(job),
-            job,
-            run,
-            self.control.runs.disks(run_id),
-            tags=_tags(job, run),
-            on_progress=lambda text: self._stage(run, "image", text),
-            stop=self._held(run_id).stop,
-        )
-        faults.point("image-made")
-        self.control.runs.image_made(run.id, image_id)
+        copy = self._whole(run)
+        key = settings_of(job).key
+        if copy.image_id is None or copy.image_key != key:  # else it was made already, by this run or an earlier one
+            self._stage(run, "image")
+            image_id = make_image(
+                self.aws_for(job),
+                job,
+                run,
+                self.control.runs.disks(run_id),
+                taken_at=copy.taken_at,
+                tags=copy_tags(job, run.id),
+                on_progress=lambda text: self._stage(run, "image", text),
+                stop=self._held(run_id).stop,
+            )
+            faults.point("image-made")
+            self.control.whole_copies.image(run.id, image_id, key)
 
-    def record(self, run_id: str) -> None:
+    def spread(self, run_id: str) -> Copied:
+        """Copies in further regions, and the accounts that may use it all."""
+        run, job = self._load(run_id)
+        image_id = self._whole(run).image_id or ""
+        self._stage(run, "spread")
+        copied = copy_image(
+            self.control,
+            self.aws_for(job),
+            job,
+            image_id,
+            tags=copy_tags(job, run.id),
+            on_progress=lambda text: self._stage(run, "spread", text),
+        )
+        share_image(self.control, self.aws_for(job), job, image_id, copied)
+        faults.point("spread")
+        return copied
+
+    def record(self, run_id: str, copied: Copied) -> None:
         """COMPLETED, with its image."""
         run, job = self._load(run_id)
-        if run.image_id is not None:
+        image_id = self._whole(run).image_id
+        if image_id is not None:
             snapshots = tuple(disk.snapshot_id for disk in self.control.runs.disks(run_id))
-            image = Image(run.image_id, job.id, run.id, snapshots, self.control.now())
+            image = Image(image_id, job.id, run.id, snapshots, self.control.now(), copies=copied or None)
             self.control.runs.complete(run.id, image)
         faults.point("run-recorded")
 
     def abandon(self, run_id: str, reason: str) -> None:
-        """FAILED: nothing of the run stays in AWS, and the control plane says why it failed."""
+        """FAILED: the control plane says why, and nothing of the run stays in AWS but a whole copy, for a while."""
         run, job = self._load(run_id)
-        for disk in self.control.runs.disks(run_id):
-            self.manifests.discard(disk.snapshot_id)
+        copy = self._copy_of(run_id)
         try:
-            self._discard_made(job, run)
+            if copy is None:
+                for disk in self.control.runs.disks(run_id):
+                    self.manifests.discard(disk.snapshot_id)
+            self._discard_made(job, run, copy)
         except AwsError as error:
             # AWS is what failed, perhaps. The next run of this job, or its end, finds what is left by its tags.
             log.warning("what the run made could not be removed yet", run=run_id, error=str(error))
-        self.control.runs.fail(run_id, reason)
+        self.control.runs.fail(run_id, f"{reason}{_KEPT if copy else ''}")
 
     def retire(self, run_id: str) -> None:
         """Let go of what retention no longer keeps, and of what failed runs could not remove."""
         _, job = self._load(run_id)
         try:
-            for snapshot_id in retire_images(self.control, self._aws_for(job), job):
+            for snapshot_id in retire_images(self.control, self.aws_for(job), job):
                 self.manifests.discard(snapshot_id)
         except AwsError as error:
             log.warning("retention was not carried out; the next run tries again", run=run_id, error=str(error))
         self.leave(run_id)
 
-    def _discard_made(self, job: Job, run: Run) -> None:
-        aws, stack = self._aws_for(job), job.spec.stack
+    def _discard_made(self, job: Job, run: Run, copy: WholeCopy | None) -> None:
+        aws, stack = self.aws_for(job), job.spec.stack
         owned = aws.list_owned(stack, {RUN_TAG: run.id})
         for each in owned:
-            if each.kind == "image":
+            if each.kind == "image" and not (copy and copy.image_id == each.id):
                 aws.images.deregister(each.id, stack=stack)
         for each in owned:
-            if each.kind == "snapshot":
+            if each.kind == "snapshot" and copy is None:
                 aws.ebs.delete(each.id, stack=stack)
 
     def _parent(self, aws: Aws, job: Job, key: str, size: int) -> RunDisk | None:
-        """The last run's snapshot of this disk, if the next one can be built on it."""
-        last = self._last(job, key)
+        """The newest snapshot of this disk, if the next one can be built on it."""
+        copy = self.control.whole_copies.last(job.id)
+        disks = self.control.runs.disks(copy.run_id) if copy else []
+        last = next((disk for disk in disks if disk.key == key), None)
         if last is None or last.size > size or not self.manifests.trusted(last.snapshot_id):
             return None
         view = aws.ebs.describe(last.snapshot_id)
         if view is None or view.state != "completed":
             log.info("the last snapshot is gone: reading the whole disk", snapshot=last.snapshot_id)
             return None
-        image = job.spec.image
-        wanted = _imaging.kms_key_arn(aws, job)
-        if bool(image.get("encrypt")) != view.encrypted or (wanted and wanted != view.kms_key_id):
+        if not matches(aws, job, last):
             log.info("the encryption has changed: reading the whole disk", snapshot=last.snapshot_id)
             return None
         return last
 
-    def _last(self, job: Job, key: str) -> RunDisk | None:
-        run = self.control.runs.last_completed(job.id)
-        disks = self.control.runs.disks(run.id) if run else []
-        return next((disk for disk in disks if disk.key == key), None)
+    def _maker(self, job: Job, disk: RunDisk) -> RunDisk | None:
+        """The disk of the run that made the parent snapshot: it knows the position that the parent was copied at."""
+        copy = self.control.whole_copies.last(job.id)
+        disks = self.control.runs.disks(copy.run_id) if copy and disk.parent_snapshot_id else []
+        return next((each for each in disks if each.snapshot_id == disk.parent_snapshot_id), None)
+
+    def _copy_of(self, run_id: str) -> WholeCopy | None:
+        return self.control.whole_copies.find(run_id)
+
+    def _whole(self, run: Run) -> WholeCopy:
+        copy = self._copy_of(run.id)
+        if copy is None:
+            raise CopyIncomplete(run=run.id)
+        return copy
 
     def _disk(self, run: Run, index: int) -> RunDisk:
         return next(disk for disk in self.control.runs.disks(run.id) if disk.index == index)
@@ -261,15 +328,11 @@ class RunSteps:
             held.frozen = held.source.reopen(run.freeze_token)
         return held.frozen
 
-    def _aws_for(self, job: Job) -> Aws:
+    def aws_for(self, job: Job) -> Aws:
+        """AWS with the job's settings, made once for all jobs that share them."""
         wanted = job.spec.aws
         settings = AwsSettings(wanted.get("region"), wanted.get("profile"), wanted.get("endpoint"))
         with self._lock:
             if settings not in self._aws:
                 self._aws[settings] = Aws(settings)
             return self._aws[settings]
-
-
-def _tags(job: Job, run: Run) -> dict[str, str]:
-    spec = job.spec
-    return {"Name": spec.server, **spec.tags, STACK_TAG: spec.stack, SERVER_TAG: spec.server, RUN_TAG: run.id}

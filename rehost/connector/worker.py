@@ -23,6 +23,7 @@ from rehost.connector._chores import Chores, resolve_from_aws
 from rehost.connector._host import addresses
 from rehost.connector._settings import ConnectorSettings, is_embedded
 from rehost.connector._steps import RunSteps
+from rehost.connector._sweep import SWEEP_SECONDS, sweep
 from rehost.control import ControlError, ControlPlane, LeaseWatch, Run, RunState, new_id
 from rehost.sources import SOURCE_TYPES
 
@@ -64,6 +65,7 @@ class Connector:
         self.chores.start()
         life = threading.Thread(target=self._signs_of_life, name="signs-of-life", daemon=True)
         life.start()
+        threading.Thread(target=self._housekeeping, name="housekeeping", daemon=True).start()
         log.info("connector is up", id=self.id, sources=sorted(settings.sources or ["all"]))
         try:
             self._serve()
@@ -169,6 +171,15 @@ class Connector:
         elif known.draining_at is not None and not self._draining:
             log.info("draining: no further run is taken")
             self._draining = True
+
+    def _housekeeping(self) -> None:
+        """In a thread of its own: AWS may take its time, and claiming must not wait for it."""
+        while not self._stop.wait(SWEEP_SECONDS):
+            try:
+                for snapshot_id in sweep(self.control, self.steps.aws_for, self.settings.sources):
+                    self.steps.manifests.discard(snapshot_id)
+            except ControlError as error:
+                log.warning("leftovers could not be looked for", error=str(error))
 
     def _renew(self, run_id: str) -> None:
         if self.control.runs.renew(run_id, self.id, lease_seconds=self.settings.lease):

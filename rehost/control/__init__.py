@@ -35,6 +35,7 @@ from rehost.control._records import (
 )
 from rehost.control._retention import superseded
 from rehost.control._schedule import Retry, Schedule
+from rehost.control._whole_copies import WholeCopy
 
 #: Failures in a row after which a job waits for a person (SMS: PAUSED_ON_FAILURE), unless its schedule says otherwise.
 MAX_FAILURES = Retry.attempts
@@ -69,6 +70,7 @@ __all__ = [
     "RunState",
     "Schedule",
     "Unknown",
+    "WholeCopy",
     "advice",
     "is_dead",
     "is_healthy",

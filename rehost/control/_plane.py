@@ -19,7 +19,9 @@ from rehost.control._jobs import Jobs, job_of
 from rehost.control._outbox import Outbox
 from rehost.control._records import Image, JobState, JobStatus, Run, RunDisk
 from rehost.control._runs import Runs, disk_of, run_of
+from rehost.control._spreading import Spreading
 from rehost.control._tables import disks, images, jobs, runs
+from rehost.control._whole_copies import WholeCopies
 
 
 class ControlPlane:
@@ -34,6 +36,8 @@ class ControlPlane:
         self.events = Events(database)
         self.outbox = Outbox(database)
         self.catalogs = Catalogs(database)
+        self.whole_copies = WholeCopies(database)
+        self.spreading = Spreading(database)
 
     @classmethod
     def open(cls, url: str, *, clock: Clock | None = None) -> Self:

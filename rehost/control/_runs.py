@@ -207,6 +207,14 @@ class Runs:
             raise Unknown(kind="run", id=run_id)
         return run
 
+    def token(self, run_id: str) -> str:
+        """What the run was asked for with; it says why. Raises `Unknown`."""
+        with self._db.read() as connection:
+            found = connection.execute(sa.select(runs.c.token).where(runs.c.id == run_id)).scalar_one_or_none()
+        if found is None:
+            raise Unknown(kind="run", id=run_id)
+        return str(found)
+
     def last_completed(self, job_id: str) -> Run | None:
         query = (
             sa.select(runs)

@@ -234,3 +234,36 @@ catalog_servers = sa.Table(
     sa.Column("seen_at", Utc, nullable=False),
     sa.Column("gone_at", Utc),
 )
+
+whole_copies = sa.Table(
+    "whole_copies",
+    metadata,
+    sa.Column("run_id", sa.String(64), sa.ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("copied_at", Utc, nullable=False),
+    sa.Column("taken_at", Utc, nullable=False),
+    sa.Column("image_id", sa.String(64)),
+    sa.Column("image_key", sa.String(64)),
+)
+
+copy_regions = sa.Table(
+    "copy_regions",
+    metadata,
+    sa.Column("job_id", sa.String(64), sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("region", sa.String(64), primary_key=True),
+)
+
+shares = sa.Table(
+    "shares",
+    metadata,
+    sa.Column("image_id", sa.String(64), primary_key=True),
+    sa.Column("account", sa.String(12), primary_key=True),
+)
+
+grants = sa.Table(
+    "grants",
+    metadata,
+    sa.Column("job_id", sa.String(64), sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("region", sa.String(64), primary_key=True),
+    sa.Column("key_arn", sa.String(255), primary_key=True),
+    sa.Column("account", sa.String(12), primary_key=True),
+)

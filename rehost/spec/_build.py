@@ -107,10 +107,19 @@ def _server(
         locator=entry["locator"],
         schedule=schedules[entry["schedule"]] if "schedule" in entry else Schedule(run_once=True),
         launch_config=configs[entry["launchConfig"]] if "launchConfig" in entry else None,
-        image=ImageOptions(**{_snake(key): value for key, value in entry.get("image", {}).items()}),
+        image=_image(entry.get("image", {})),
         quiesce=entry.get("quiesce", "try"),
         tags=entry.get("tags", {}),
     )
+
+
+def _image(entry: Entry) -> ImageOptions:
+    values: dict[str, Any] = {
+        _snake(key): tuple(value) if isinstance(value, list) else value for key, value in entry.items()
+    }
+    if "copies" in entry:
+        values["copies"] = {region: each.get("kmsKey") for region, each in entry["copies"].items()}
+    return ImageOptions(**values)
 
 
 def _application(name: str, entry: Entry) -> Application:

@@ -9,8 +9,6 @@ from rehost.spec._checks import members
 from rehost.spec._findings import Finding, short
 from rehost.spec._merge import Merged
 
-#: VM Import/Export user guide, "Resource volume types and file systems": the root and 20 more.
-IMPORT_DISKS = 21
 #: EC2 user guide, "Tag restrictions": 50 a resource; Name and rehost's own (stack, server, run, token) are among them.
 TAGS = 50 - 5
 #: EC2 instance types guide, "Naming conventions": after the generation, i is Intel, a is AMD, g is Graviton.
@@ -20,44 +18,11 @@ _FAMILY = re.compile(r"(?P<series>[a-z]+)(?P<generation>[0-9]+)(?P<options>[a-z]
 def findings(spec: Merged) -> Iterator[Finding]:
     applications = {server: str(path[1]) for path, server in members(spec)}
     for server in spec.names("servers"):
-        yield from _import(spec, server)
-        yield from _encryption(spec, server)
         yield from _processor(spec, server)
         yield from _quiesce(spec, server)
         yield from _tags(spec, server, applications.get(server))
     yield from _addresses(spec)
     yield from _machines(spec)
-
-
-def _import(spec: Merged, server: str) -> Iterator[Finding]:
-    image = ("servers", server, "image")
-    if (spec.text(*image, "conversion") or "import") == "register":
-        for key in ("license", "role"):
-            if spec.text(*image, key) not in (None, "auto"):
-                message = f"{key} has no effect on conversion: register"
-                yield Finding.at(
-                    spec.place(*image, key), "import-only", message, "leave it out, or use conversion: import"
-                )
-        return
-    if spec.text(*image, "architecture") == "arm64":
-        message = "VM import takes no arm64 machines"
-        yield Finding.at(spec.place(*image, "architecture"), "import-limit", message, "use conversion: register")
-    if len(spec.texts("servers", server, "locator", "disks")) > IMPORT_DISKS:
-        where = spec.place("servers", server, "locator", "disks")
-        message = f"VM import takes at most {IMPORT_DISKS} disks"
-        yield Finding.at(where, "import-limit", message, "use conversion: register")
-
-
-def _encryption(spec: Merged, server: str) -> Iterator[Finding]:
-    image = ("servers", server, "image")
-    # Where `encrypt` is wrong in itself, it may well be meant as true.
-    if (
-        spec.text(*image, "kmsKey") is not None
-        and spec.get(*image, "encrypt") is not True
-        and not spec.is_wrong(*image, "encrypt")
-    ):
-        where = spec.place(*image, "kmsKey")
-        yield Finding.at(where, "key-without-encryption", "kmsKey needs encrypt: true", "or nothing would be encrypted")
 
 
 def _processor(spec: Merged, server: str) -> Iterator[Finding]:

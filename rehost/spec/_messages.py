@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -160,7 +161,11 @@ def _found(error: Any) -> str:
 
 def _type_hint(error: Any) -> str:
     wanted, value = error.validator_value, error.instance
-    if wanted == "string" and isinstance(value, bool | int | float) and "pattern" not in error.schema:
+    if (
+        wanted == "string"
+        and isinstance(value, bool | int | float)
+        and re.search(error.schema.get("pattern", ""), str(value))
+    ):
         return "put it in quotes"
     if wanted == "boolean" and str(value).lower() in ("yes", "no", "on", "off"):
         return "yes, no, on and off are text"

@@ -82,6 +82,17 @@ class ImageOptions:
     architecture: str = "x86_64"
     role: str | None = None  # of VM import; None is its own default, vmimport
     run: str | None = None  # pinned; None is the newest
+    name: str | None = None  # a template of rehost.image_names
+    description: str | None = None
+    platform: str = "auto"
+    ena: bool = True
+    imdsv2: str = "optional"
+    tpm: bool = False
+    uefi_data: str | None = None  # base64
+    copies: Mapping[str, str | None] = field(
+        default_factory=dict
+    )  # key of each further region; None is its default key
+    share_with: tuple[str, ...] = ()  # accounts
 
 
 @dataclass(frozen=True)

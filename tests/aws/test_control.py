@@ -16,6 +16,7 @@ from rehost.aws import (
     CredentialsRefused,
     DiskImage,
     EndpointUnreachable,
+    ImportRequest,
     LaunchRequest,
     NotFound,
     NotOurs,
@@ -117,16 +118,25 @@ def test_registering_twice_finds_the_first_and_a_foreign_name_is_refused(
 
 
 def test_an_import_ends_with_an_image_of_ours(aws: Aws, tags: dict[str, str]) -> None:
-    arguments = {
-        "snapshots": [snapshot(aws, tags)], "token": tags["rehost:run"], "description": "", "role": "vmimport",
-        "license_type": "BYOL", "boot_mode": "uefi", "encrypted": False, "kms_key_arn": None, "tags": tags,
-    }  # fmt: skip
-    task = aws.images.start_import(**arguments)  # type: ignore[arg-type]
-    assert aws.images.start_import(**arguments) == task  # type: ignore[arg-type]
-    while not (progress := aws.images.import_progress(task)).is_completed:
+    request = ImportRequest(
+        snapshots=[snapshot(aws, tags)],
+        token=tags["rehost:run"],
+        description="",
+        role="vmimport",
+        license_type="BYOL",
+        boot_mode="uefi",
+        platform="Linux",
+        tags=tags,
+    )
+    task = aws.imports.start(request)
+    assert aws.imports.start(request) == task
+    while not (progress := aws.imports.progress(task)).is_completed:
         assert not progress.is_failed
     assert progress.image_id
-    aws.images.claim_import(progress.image_id, tags)
+    view = aws.images.describe(progress.image_id)
+    assert view is not None
+    aws.imports.claim(progress.image_id, view.snapshot_ids, tags)
+    assert [found.id for found in aws.imports.owned(tags)] == [task]
     kinds = sorted(each.kind for each in aws.list_owned(tags["rehost:stack"]))
     assert kinds == ["image", "snapshot", "snapshot"]
 
