@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from sandbox import Sandbox
+
+# No example is timed: on a busy machine hypothesis's 200 ms say nothing of the code. Speed is measured by `make bench`.
+hypothesis.settings.register_profile("rehost", deadline=None)
+hypothesis.settings.load_profile("rehost")
 
 
 @pytest.fixture(scope="session")
