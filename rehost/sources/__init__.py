@@ -19,6 +19,7 @@ from rehost.sources._images import ImagesSource
 from rehost.sources._memory import MemorySource
 from rehost.sources._protocol import (
     ChangePosition,
+    Concern,
     Consistency,
     DiscoveredDisk,
     DiscoveredServer,
@@ -26,6 +27,7 @@ from rehost.sources._protocol import (
     FrozenServer,
     Locator,
     Quiesce,
+    Severity,
     Source,
 )
 from rehost.sources._registry import SOURCE_TYPES, open_source
@@ -34,6 +36,7 @@ __all__ = [
     "SOURCE_TYPES",
     "ChangePosition",
     "ChangesUnknown",
+    "Concern",
     "Consistency",
     "DiscoveredDisk",
     "DiscoveredServer",
@@ -51,6 +54,7 @@ __all__ = [
     "QuiesceImpossible",
     "ReadFailed",
     "ServerNotFound",
+    "Severity",
     "Source",
     "SourceChanged",
     "SourceConfigInvalid",
