@@ -46,8 +46,16 @@ def estate(spec: Merged, folder: Folder, user_data: Mapping[str, UserData]) -> E
 
 
 def _source(name: str, entry: Entry, spec: Merged, folder: Folder) -> SourceSpec:
-    home = folder.root / spec.file("sources", name)
-    return SourceSpec(name, {**entry, "path": folder.relative(home.parent / entry["path"])})
+    home = (folder.root / spec.file("sources", name)).parent
+
+    def placed(values: Entry, keys: tuple[str, ...]) -> dict[str, Any]:
+        return {key: folder.relative(home / value) if key in keys else value for key, value in values.items()}
+
+    config = placed(entry, ("path", "spool"))
+    for key, inner in (("tls", "caFile"), ("vddk", "libdir")):
+        if key in config:
+            config[key] = placed(config[key], (inner,))
+    return SourceSpec(name, config)
 
 
 def _schedule(name: str, entry: Entry) -> Schedule:
