@@ -298,7 +298,7 @@ func (c *center) apply(order change) error {
 	case "remove-snapshots":
 		_, err = done(machine.RemoveAllSnapshot(ctx, types.NewBool(true)))
 	case "grow":
-		err = c.grow(machine, vm, order)
+		err = c.grow(vm, order)
 	case "add-disk":
 		err = c.addDisk(machine, vm, order)
 	case "cbt-reset":
@@ -333,7 +333,8 @@ func (c *center) update(vm *simulator.VirtualMachine, changes []types.PropertyCh
 	c.model.Map().AtomicUpdate(c.model.Service.Context, vm, changes)
 }
 
-func (c *center) grow(machine *object.VirtualMachine, vm *simulator.VirtualMachine, order change) error {
+// grow changes the disk in place: the simulator's own way would empty its file.
+func (c *center) grow(vm *simulator.VirtualMachine, order change) error {
 	number := 0
 	for _, device := range vm.Config.Hardware.Device {
 		disk, ok := device.(*types.VirtualDisk)
@@ -341,13 +342,14 @@ func (c *center) grow(machine *object.VirtualMachine, vm *simulator.VirtualMachi
 			continue
 		}
 		if number == order.Disk {
-			grown := *disk
-			grown.CapacityInBytes, grown.CapacityInKB = order.Size, order.Size/1024
 			flat := flatFile(c.model.Map(), disk.Backing.(*types.VirtualDiskFlatVer2BackingInfo).FileName)
 			if err := os.Truncate(flat, order.Size); err != nil {
 				return err
 			}
-			return machine.EditDevice(context.Background(), &grown)
+			c.model.Map().WithLock(c.model.Service.Context, vm, func() {
+				disk.CapacityInBytes, disk.CapacityInKB = order.Size, order.Size/1024
+			})
+			return nil
 		}
 		number++
 	}

@@ -12,7 +12,8 @@ import structlog
 from rehost.blocks import Extent
 from rehost.sources._errors import ChangesUnknown
 from rehost.sources._protocol import ChangePosition
-from rehost.sources.vsphere._client import Client, TaskFailed
+from rehost.sources.vsphere._client import Client
+from rehost.sources.vsphere._errors import TaskFailed
 
 log = structlog.get_logger("rehost.sources.vsphere")
 

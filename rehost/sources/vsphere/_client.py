@@ -24,6 +24,7 @@ from rehost.sources._errors import (
 )
 from rehost.sources.vsphere import _tls
 from rehost.sources.vsphere._config import VSphereConfig
+from rehost.sources.vsphere._errors import ObjectGone, TaskFailed, TaskTimedOut
 
 log = structlog.get_logger("rehost.sources.vsphere")
 
@@ -34,25 +35,6 @@ API_VERSION = "vim.version.version12"
 
 CALL_TIMEOUT = 120.0  # seconds without an answer
 POLL = 0.25  # seconds between looks at a task
-
-
-class TaskFailed(SourceError):
-    """A task of vCenter ended in an error. Attributes: `task`, `fault` (its type), `reason`."""
-
-    template = "{task} failed: {reason} ({fault})"
-
-
-class TaskTimedOut(SourceError):
-    """Attributes: `task`, `seconds`."""
-
-    template = "{task} has not ended within {seconds:.0f} s"
-    retryable = True
-
-
-class ObjectGone(SourceError):
-    """The managed object is no longer there. Attributes: `object`."""
-
-    template = "{object} is no longer there"
 
 
 class Client:
@@ -76,6 +58,11 @@ class Client:
     def stub(self) -> Any:
         self.content  # noqa: B018 - connects
         return self._stub
+
+    @property
+    def cookie(self) -> str:
+        """The session's, as a header; for what vCenter serves beside its API."""
+        return str(self.stub.cookie)
 
     def managed(self, kind: Any, moref: str) -> Any:
         """A managed object by its id, `managed(vim.VirtualMachine, "vm-12")`; whether it exists shows when it is asked."""

@@ -183,7 +183,7 @@ def _disk(disk: DiskRecord, config: VSphereConfig) -> Iterator[Concern]:
             f"{name} is above 16 TiB, the most that VM import takes",
             "set `image: {conversion: register}`",
         )
-    if disk.backing in ("seSparse", "sparse") and config.transport is Transport.HTTPS:
+    if disk.backing in ("sesparse", "sparse") and config.transport is Transport.HTTPS:
         yield Concern(
             "sparse-disk",
             Severity.ERROR,

@@ -43,6 +43,7 @@ class VSphereConfig:
     transport: Transport = Transport.AUTO
     connections: int = 8  # at once, for reading disks
     snapshot_timeout: float = 1800.0  # seconds for one to be taken, or to be removed
+    spool: Path | None = None  # where exports are kept; None: the system's folder for temporary files
     vddk: Vddk | None = None
 
     @property
@@ -80,6 +81,7 @@ def parse(config: Mapping[str, Any], base: Path) -> VSphereConfig:
         transport=transport,
         connections=int(config.get("connections", VSphereConfig.connections)),
         snapshot_timeout=float(config.get("snapshotTimeout", VSphereConfig.snapshot_timeout)),
+        spool=base / config["spool"] if config.get("spool") else None,
         vddk=Vddk(str(base / vddk["libdir"]), vddk.get("nbdkit", Vddk.nbdkit)) if vddk else None,
     )
 

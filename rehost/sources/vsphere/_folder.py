@@ -27,6 +27,7 @@ from rehost.sources._errors import (
 from rehost.sources.vsphere import _tls
 from rehost.sources.vsphere._client import Client
 from rehost.sources.vsphere._config import VSphereConfig
+from rehost.sources.vsphere._errors import FlatFileMissing
 
 log = structlog.get_logger("rehost.sources.vsphere")
 
@@ -34,10 +35,6 @@ COOKIE_AGE = 25 * 60.0  # seconds; vCenter ends it after 30 minutes
 READ_TIMEOUT = 60.0  # seconds without a byte
 _MAX_RANGE = 8 << 20  # bytes a request
 _REFUSED = (http.client.UNAUTHORIZED, http.client.FORBIDDEN)
-
-
-class FlatFileMissing(DiskUnreadable):
-    """The datastore does not serve it: vSAN, vVols, or a file that has moved. Attributes as DiskUnreadable."""
 
 
 class FolderReader:

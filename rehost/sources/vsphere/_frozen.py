@@ -14,7 +14,8 @@ from rehost.blocks import Extent
 from rehost.sources._errors import ChangesUnknown, FreezeLost, SourceChanged
 from rehost.sources._protocol import ChangePosition, Consistency
 from rehost.sources.vsphere import _changes, _snapshots
-from rehost.sources.vsphere._client import Client, ObjectGone
+from rehost.sources.vsphere._client import Client
+from rehost.sources.vsphere._errors import ObjectGone
 from rehost.sources.vsphere._inventory import retrieve
 
 log = structlog.get_logger("rehost.sources.vsphere")

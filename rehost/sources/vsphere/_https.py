@@ -8,8 +8,9 @@ from pyVmomi import vim
 
 from rehost.blocks import Extent
 from rehost.sources._errors import FreezeLost
-from rehost.sources.vsphere._client import Client, ObjectGone
-from rehost.sources.vsphere._folder import FlatFileMissing, FolderReader
+from rehost.sources.vsphere._client import Client
+from rehost.sources.vsphere._errors import FlatFileMissing, ObjectGone
+from rehost.sources.vsphere._folder import FolderReader
 from rehost.sources.vsphere._frozen import DiskState, FreezeState
 from rehost.sources.vsphere._inventory import disks, retrieve
 

@@ -61,7 +61,7 @@ class DiskRecord:
     size: int  # bytes
     file: str  # "[datastore] folder/name.vmdk"; empty for what is no file
     mode: str  # persistent, independent_persistent, ...
-    backing: str  # flat, sparse, seSparse, rdm, other
+    backing: str  # flat, sparse, sesparse, rdm, other
     has_parent: bool  # it is a delta on top of another file
     sharing: str  # of the disk or its bus; empty where it is the machine's own
     change_id: str | None
@@ -288,7 +288,7 @@ def _disk(device: Any, controllers: Mapping[int, Any]) -> DiskRecord:
     backing = device.backing
     kind = {
         "VirtualDiskFlatVer2BackingInfo": "flat",
-        "VirtualDiskSeSparseBackingInfo": "seSparse",
+        "VirtualDiskSeSparseBackingInfo": "sesparse",
         "VirtualDiskSparseVer2BackingInfo": "sparse",
         "VirtualDiskRawDiskMappingVer1BackingInfo": "rdm",
         "VirtualDiskRawDiskVer2BackingInfo": "rdm",

@@ -9,7 +9,8 @@ from pyVmomi import vim
 
 from rehost.sources._errors import LocatorInvalid, ServerNotFound
 from rehost.sources._protocol import Locator
-from rehost.sources.vsphere._client import Client, ObjectGone
+from rehost.sources.vsphere._client import Client
+from rehost.sources.vsphere._errors import ObjectGone
 from rehost.sources.vsphere._inventory import names, retrieve
 
 KEYS = ("name", "uuid", "moref", "path")

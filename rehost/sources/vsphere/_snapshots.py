@@ -11,7 +11,8 @@ from pyVmomi import vim
 
 from rehost.sources._errors import FreezeFailed, QuiesceImpossible, SourceError, SourceUnavailable
 from rehost.sources._protocol import Quiesce
-from rehost.sources.vsphere._client import Client, ObjectGone, TaskFailed, TaskTimedOut
+from rehost.sources.vsphere._client import Client
+from rehost.sources.vsphere._errors import ObjectGone, TaskFailed, TaskTimedOut
 from rehost.sources.vsphere._inventory import MachineRecord, SnapshotEntry, retrieve, snapshots
 from rehost.sources.vsphere._names import description, run_of, snapshot_name
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,11 @@ from rehost.sources._protocol import (
     Quiesce,
 )
 from rehost.sources.vsphere import _config, _privileges, _snapshots
-from rehost.sources.vsphere._client import Client, ObjectGone, TaskFailed
+from rehost.sources.vsphere._client import Client
 from rehost.sources.vsphere._concerns import concerns, errors
 from rehost.sources.vsphere._config import Transport
+from rehost.sources.vsphere._errors import ObjectGone, TaskFailed
+from rehost.sources.vsphere._export import ExportReader
 from rehost.sources.vsphere._frozen import (
     DiskReader,
     DiskState,
@@ -54,6 +57,7 @@ class VSphereSource:
         """`config` is the spec's entry, `{type: vsphere, endpoint: ..., credentials: ...}`. Raises SourceConfigInvalid."""
         self._config = _config.parse(config, base)
         self._client = Client(self._config)
+        self._readers: list[DiskReader] = []
 
     def discover(self) -> Iterator[DiscoveredServer]:
         """Every machine that is no template, by name, with its concerns. Privileges are looked at by `inspect` alone."""
@@ -99,6 +103,9 @@ class VSphereSource:
         return FrozenMachine(self._client, state, self._reader(state))
 
     def close(self) -> None:
+        for reader in self._readers:
+            reader.close()
+        self._readers.clear()
         self._client.close()
 
     def _vcenter(self) -> str:
@@ -162,19 +169,30 @@ class VSphereSource:
         """The state with the transport that serves, and its reader."""
         wanted = self._config.transport
         if wanted in (Transport.AUTO, Transport.HTTPS):
-            reader = HttpsReader(self._client, state)
-            problem = "its disks are chains of files, since it has other snapshots" if chained else reader.problem()
-            if not problem:
-                return FrozenMachine(self._client, state, reader)
-            reader.close()
-            if wanted is Transport.HTTPS:
+            wanted = Transport.HTTPS
+            problem = "its disks are chains of files, since it has other snapshots" if chained else self._problem(state)
+            if problem and self._config.transport is Transport.HTTPS:
                 reason = f"{problem}; `transport: auto` reads it another way"
                 raise DiskUnsuitable(path=state.disks[0].file, reason=reason)
-            log.info("the disks are not read over /folder", server=state.name, reason=problem)
-        raise DiskUnsuitable(path=state.disks[0].file, reason="no transport serves it")
+            if problem:
+                wanted = Transport.EXPORT
+                log.info("the disks are not read over /folder", server=state.name, reason=problem, instead=wanted.value)
+        state = replace(state, transport=wanted.value)
+        return FrozenMachine(self._client, state, self._reader(state))
+
+    def _problem(self, state: FreezeState) -> str:
+        reader = HttpsReader(self._client, state)
+        try:
+            return reader.problem()
+        finally:
+            reader.close()
 
     def _reader(self, state: FreezeState) -> DiskReader:
-        return HttpsReader(self._client, state)
+        """Closed with the source at the latest."""
+        kind = HttpsReader if state.transport == Transport.HTTPS else ExportReader
+        reader: DiskReader = kind(self._client, state)
+        self._readers.append(reader)
+        return reader
 
 
 def _refuse(record: MachineRecord, found: list[Concern]) -> None:
