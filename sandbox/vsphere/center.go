@@ -96,7 +96,7 @@ func (c *center) handle(ctx *simulator.Context, method *simulator.Method) (mo.Re
 			method.This.Value = "ours-" + method.This.Value
 			return &snapshotOf{VirtualMachineSnapshot: snapshot, center: c}, nil
 		}
-	case "HasPrivilegeOnEntity":
+	case "HasPrivilegeOnEntities":
 		if manager, ok := found.(*simulator.AuthorizationManager); ok {
 			method.This.Value = "ours-" + method.This.Value
 			return &authorization{AuthorizationManager: manager, center: c}, nil
@@ -129,7 +129,7 @@ func (m *machine) CreateSnapshotTask(ctx *simulator.Context, req *types.CreateSn
 		return m.VirtualMachine.CreateSnapshotTask(ctx, req)
 	}
 	// Its lock is its own: the machine's properties can be read while the task takes its time.
-	task := simulator.CreateTask(types.ManagedObjectReference{Type: "Stalled", Value: m.Self.Value}, "createSnapshot",
+	task := simulator.CreateTask(types.ManagedObjectReference{Type: m.Self.Type, Value: "stalled-" + m.Self.Value}, "createSnapshot",
 		func(*simulator.Task) (types.AnyType, types.BaseMethodFault) {
 			time.Sleep(fault.duration())
 			if fault.Fault != "" {
@@ -243,14 +243,19 @@ type authorization struct {
 	center *center
 }
 
-func (a *authorization) HasPrivilegeOnEntity(req *types.HasPrivilegeOnEntity) soap.HasFault {
+func (a *authorization) HasPrivilegeOnEntities(req *types.HasPrivilegeOnEntities) soap.HasFault {
 	a.center.mu.Lock()
 	defer a.center.mu.Unlock()
-	granted := make([]bool, len(req.PrivId))
-	for i, id := range req.PrivId {
-		granted[i] = !a.center.denied[id]
+	var found []types.EntityPrivilege
+	for _, entity := range req.Entity {
+		privilege := types.EntityPrivilege{Entity: entity}
+		for _, id := range req.PrivId {
+			available := types.PrivilegeAvailability{PrivId: id, IsGranted: !a.center.denied[id]}
+			privilege.PrivAvailability = append(privilege.PrivAvailability, available)
+		}
+		found = append(found, privilege)
 	}
-	return &methods.HasPrivilegeOnEntityBody{Res: &types.HasPrivilegeOnEntityResponse{Returnval: granted}}
+	return &methods.HasPrivilegeOnEntitiesBody{Res: &types.HasPrivilegeOnEntitiesResponse{Returnval: found}}
 }
 
 // snapshotWatch gives a new snapshot its frozen disks and change ids, and drops them with the snapshot.

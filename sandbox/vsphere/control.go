@@ -132,6 +132,7 @@ func serveControl(c *center, g *gate) (string, error) {
 		g.mu.Lock()
 		reply := map[string]any{
 			"calls": calls, "frozen": frozen, "snapshots": snapshots, "sentBytes": g.read, "requests": g.requests,
+			"folderLogins": g.logins,
 		}
 		g.mu.Unlock()
 		answer(w, reply, nil)

@@ -40,6 +40,7 @@ type gate struct {
 	faults   []*httpFault
 	read     int64 // bytes sent of flat files
 	requests int   // for them
+	logins   int   // with a password, for /folder
 }
 
 func newGate(center *center, user, secret string, idle time.Duration, inner http.Handler) *gate {
@@ -118,6 +119,9 @@ func (g *gate) serveFolder(w http.ResponseWriter, r *http.Request) {
 		_, _ = rand.Read(key)
 		http.SetCookie(w, &http.Cookie{Name: soap.SessionCookieName, Value: hex.EncodeToString(key), Path: "/", HttpOnly: true, Secure: true})
 		g.remember(w.Header())
+		g.mu.Lock()
+		g.logins++
+		g.mu.Unlock()
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		http.Error(w, "", http.StatusMethodNotAllowed)

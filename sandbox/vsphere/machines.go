@@ -277,7 +277,10 @@ func (c *center) apply(order change) error {
 	case "power-on":
 		_, err = done(machine.PowerOn(ctx))
 	case "destroy":
-		_, err = done(machine.Destroy(ctx))
+		// The simulator would leave its snapshots behind.
+		if _, err = done(machine.RemoveAllSnapshot(ctx, types.NewBool(true))); err == nil {
+			_, err = done(machine.Destroy(ctx))
+		}
 	case "migrate":
 		var hosts []*object.HostSystem
 		finder, _, ferr := c.finder()

@@ -5,6 +5,7 @@ Everything of pyVmomi's that is raised leaves this module as a `SourceError`. Th
 
 from __future__ import annotations
 
+import functools
 import http.client
 import ssl
 import threading
@@ -19,7 +20,6 @@ from rehost import secrets
 from rehost.sources._errors import (
     CredentialsRefused,
     SourceConfigInvalid,
-    SourceError,
     SourceUnavailable,
 )
 from rehost.sources.vsphere import _tls
@@ -63,6 +63,17 @@ class Client:
     def cookie(self) -> str:
         """The session's, as a header; for what vCenter serves beside its API."""
         return str(self.stub.cookie)
+
+    def session(self) -> Any:
+        """The present UserSession."""
+
+        def current() -> Any:
+            found = self.content.sessionManager.currentSession
+            if found is None:
+                raise vim.fault.NotAuthenticated
+            return found
+
+        return self.call(current, "asking for the session")
 
     def managed(self, kind: Any, moref: str) -> Any:
         """A managed object by its id, `managed(vim.VirtualMachine, "vm-12")`; whether it exists shows when it is asked."""
@@ -129,10 +140,11 @@ class Client:
             port=config.port,
             version=API_VERSION,
             sslContext=_tls.context(config),
-            thumbprint=config.thumbprint,
             poolSize=config.connections,
             httpConnectionTimeout=CALL_TIMEOUT,
         )
+        # pyVmomi's own pinning leaves the connection open where it refuses it, and does not say what it saw.
+        stub.scheme = functools.partial(_tls.PinnedConnection, config)
         instance = vim.ServiceInstance("ServiceInstance", stub)
         content = self._translated(instance.RetrieveContent, "connecting")
         self._stub, self._content = stub, content
@@ -172,26 +184,8 @@ class Client:
             raise TaskFailed(task=doing, fault=fault_name(error), reason=fault_text(error)) from None
         except ssl.SSLCertVerificationError as error:
             raise _tls.refused(self.config, error) from None
-        except Exception as error:
-            if type(error).__name__ == "ThumbprintMismatchException":
-                raise _pin_mismatch(self.config) from None
-            if isinstance(error, (OSError, http.client.HTTPException)):
-                raise SourceUnavailable(place=place, reason=f"{doing}: {_plain(error)}") from error
-            raise
-
-
-def _pin_mismatch(config: VSphereConfig) -> SourceError:
-    """pyVmomi's own error does not say which certificate it saw; ask again."""
-    connection = _tls.PinnedConnection(config, _tls.context(config), timeout=_tls.CONNECT_TIMEOUT)
-    try:
-        connection.connect()
-    except SourceError as error:
-        return error
-    except OSError as error:
-        return SourceUnavailable(place=config.place, reason=_plain(error))
-    finally:
-        connection.close()
-    return SourceUnavailable(place=config.place, reason="its certificate changed between two connections")
+        except (OSError, http.client.HTTPException) as error:
+            raise SourceUnavailable(place=place, reason=f"{doing}: {_plain(error)}") from error
 
 
 def fault_name(fault: Any) -> str:

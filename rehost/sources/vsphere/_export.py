@@ -186,7 +186,7 @@ class ExportReader:
         """To vCenter as ever; to a host, which may have a certificate of its own, by the thumbprint that vCenter tells."""
         config = self._client.config
         if host == config.host and port == config.port:
-            return _tls.PinnedConnection(config, _tls.context(config), timeout=_READ_TIMEOUT)
+            return _tls.PinnedConnection(config, host, port, context=_tls.context(config), timeout=_READ_TIMEOUT)
         if not thumbprint:
             tls = ssl.create_default_context(cafile=str(config.ca_file) if config.ca_file else None)
             return http.client.HTTPSConnection(host, port, context=tls, timeout=_READ_TIMEOUT)

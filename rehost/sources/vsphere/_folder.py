@@ -155,7 +155,7 @@ class FolderReader:
     def _log_in(self) -> str:
         user, password = self._client.credentials()
         token = base64.b64encode(f"{user}:{password}".encode()).decode()
-        connection = _tls.PinnedConnection(self._config, self._tls, timeout=READ_TIMEOUT)
+        connection = self._new()
         place = self._config.place
         try:
             # The list of datacenters needs a session and nothing else.
@@ -182,7 +182,11 @@ class FolderReader:
         with self._lock:
             if self._idle:
                 return self._idle.pop(), True
-        return _tls.PinnedConnection(self._config, self._tls, timeout=READ_TIMEOUT), False
+        return self._new(), False
+
+    def _new(self) -> _tls.PinnedConnection:
+        config = self._config
+        return _tls.PinnedConnection(config, config.host, config.port, context=self._tls, timeout=READ_TIMEOUT)
 
     def _keep(self, connection: _tls.PinnedConnection) -> None:
         with self._lock:

@@ -146,8 +146,12 @@ def retrieve(client: Client, target: Any, paths: Sequence[str]) -> Mapping[str, 
         objectSet=[vmodl.query.PropertyCollector.ObjectSpec(obj=target)],
         propSet=[vmodl.query.PropertyCollector.PropertySpec(type=type(target), pathSet=list(paths))],
     )
-    found = client.call(lambda: collector.RetrieveContents([spec]), f"asking for {target._moId}")
-    return _values(found[0]) if found else {}
+
+    def ask() -> Mapping[str, Any]:
+        found = collector.RetrieveContents([spec])
+        return _values(found[0]) if found else {}
+
+    return client.call(ask, f"asking for {target._moId}")
 
 
 def _traverse(client: Client, wanted: Mapping[Any, Sequence[str]]) -> list[tuple[tuple[str, str], Mapping[str, Any]]]:
@@ -183,6 +187,10 @@ def _traverse(client: Client, wanted: Mapping[Any, Sequence[str]]) -> list[tuple
 
 
 def _values(content: Any) -> Mapping[str, Any]:
+    # Without a session, or the right, an answer is no fault: it has the properties among the missing ones.
+    for missing in content.missingSet or ():
+        if isinstance(missing.fault, vim.fault.NoPermission):  # NotAuthenticated is one
+            raise missing.fault
     return {each.name: each.val for each in content.propSet}
 
 

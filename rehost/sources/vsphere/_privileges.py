@@ -43,12 +43,13 @@ def concerns(client: Client, moref: str) -> Sequence[Concern]:
     """An error for the privileges that the account lacks on a machine, all in one."""
     wanted = needed(client.config)
     manager = client.content.authorizationManager
-    session = client.call(lambda: client.content.sessionManager.currentSession, "asking for the session")
+    session = client.session()
     target = client.managed(vim.VirtualMachine, moref)
-    granted = client.call(
-        lambda: manager.HasPrivilegeOnEntity(target, session.key, list(wanted)), "asking for privileges"
+    [answer] = client.call(
+        lambda: manager.HasPrivilegeOnEntities([target], session.key, list(wanted)), "asking for privileges"
     )
-    missing = [privilege for privilege, has in zip(wanted, granted, strict=True) if not has]
+    granted = {each.privId for each in answer.privAvailability if each.isGranted}
+    missing = [privilege for privilege in wanted if privilege not in granted]
     if not missing:
         return []
     told = ", ".join(f"{privilege} (to {wanted[privilege]})" for privilege in missing)

@@ -21,6 +21,9 @@ log = structlog.get_logger("rehost.sources.vsphere")
 #: A snapshot of ours that is older belongs to nobody any more: no run takes that long to be taken up again.
 STALE = 24 * 3600.0  # seconds
 
+#: (vCenter's place, run) of snapshots that were given up by this process, and may appear yet.
+_given_up: set[tuple[str, str]] = set()
+
 #: Seconds between attempts to remove a snapshot or to consolidate: a backup or a migration may hold the machine for a while.
 REMOVE_DELAYS = (0.5, 2.0, 8.0)
 
@@ -81,6 +84,7 @@ def _create(client: Client, target: Any, machine: MachineRecord, run: str, *, qu
     try:
         client.wait(task, f"the snapshot of {machine.name}", timeout=client.config.snapshot_timeout)
     except TaskTimedOut as error:
+        _given_up.add((client.config.place, run))
         _cancel(client, task)
         _remove_late(client, target, run)
         raise FreezeFailed(server=machine.name, reason=str(error)) from error
@@ -158,10 +162,14 @@ def consolidate(client: Client, machine: Any, *, timeout: float) -> bool:
     return False
 
 
-def remove_stale(client: Client, machine: Any, entries: Sequence[SnapshotEntry], run: str, now: float) -> None:
-    """Remove snapshots that other runs of ours have left behind long ago."""
+def remove_stale(client: Client, machine: Any, entries: Sequence[SnapshotEntry], run: str, now: float) -> bool:
+    """Remove snapshots that other runs of ours have left behind: long ago, or after this process gave them up. True if there were any."""
+    found = False
     for entry in entries:
         other = run_of(entry)
-        if other is not None and other != run and now - entry.created > STALE:
+        given_up = (client.config.place, str(other)) in _given_up
+        if other is not None and other != run and (given_up or now - entry.created > STALE):
             log.warning("removing a snapshot that an earlier run left behind", snapshot=entry.name, run=other)
             remove(client, machine, entry.moref, timeout=client.config.snapshot_timeout)
+            found = True
+    return found

@@ -81,7 +81,8 @@ class VSphereSource:
         entry = _snapshots.ours(record.snapshots, run)
         if entry is None:
             _refuse(record, concerns(record, self._config))
-            _snapshots.remove_stale(self._client, target, record.snapshots, run, time.time())
+            if _snapshots.remove_stale(self._client, target, record.snapshots, run, time.time()):
+                record = machine(self._client, record.moref)
             if record.consolidation_needed:
                 _snapshots.consolidate(self._client, target, timeout=self._config.snapshot_timeout)
             self._track_changes(record, target)

@@ -52,8 +52,8 @@ def pairs(digits: str) -> str:
 class PinnedConnection(http.client.HTTPSConnection):
     """An HTTPS connection that compares the certificate before a request goes out."""
 
-    def __init__(self, config: VSphereConfig, tls: ssl.SSLContext, *, timeout: float) -> None:
-        super().__init__(config.host, config.port, context=tls, timeout=timeout)
+    def __init__(self, config: VSphereConfig, host: str, port: int, *, context: ssl.SSLContext, timeout: float) -> None:
+        super().__init__(host, port, context=context, timeout=timeout)
         self._config = config
 
     def connect(self) -> None:
