@@ -8,7 +8,7 @@ from providers._provider import Props, RehostProvider, diff, failure, plain, sai
 from providers._stack import Stack, stack
 from rehost.connector import remove_job
 from rehost.control import JobSpec, JobState
-from rehost.sources import SourceError, open_source
+from rehost.sources import DiscoveredServer, Severity, SourceError, open_source
 
 #: Another machine is another job; everything else changes in place and keeps the blocks that were copied.
 REPLACES = ("stack", "server", "sourceName", "locator")
@@ -62,12 +62,19 @@ def _source_failures(here: Stack, props: Props) -> list[CheckFailure]:
     try:
         source = open_source(props["source"], base=here.settings.root)
         try:
-            source.inspect(props["locator"])
+            _warn(props["server"], source.inspect(props["locator"]))
         finally:
             source.close()
     except SourceError as error:
         return [failure("locator", error)]
     return []
+
+
+def _warn(server: str, found: DiscoveredServer) -> None:
+    """What is printed appears in the preview. Errors have been refused by then."""
+    for concern in found.concerns:
+        if concern.severity is Severity.WARNING:
+            print(f"{server}: {concern.id}: {concern.message}; {concern.remedy}", flush=True)
 
 
 def _put(here: Stack, props: Props) -> str:
