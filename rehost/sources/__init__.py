@@ -2,6 +2,7 @@
 
 from rehost.sources._errors import (
     ChangesUnknown,
+    CommandRefused,
     DiskMissing,
     DiskUnreadable,
     DiskUnsuitable,
@@ -10,6 +11,7 @@ from rehost.sources._errors import (
     QuiesceImpossible,
     ReadFailed,
     ServerNotFound,
+    ServerNotRunning,
     SourceChanged,
     SourceConfigInvalid,
     SourceError,
@@ -19,6 +21,7 @@ from rehost.sources._images import ImagesSource
 from rehost.sources._memory import MemorySource
 from rehost.sources._protocol import (
     ChangePosition,
+    Concern,
     Consistency,
     DiscoveredDisk,
     DiscoveredServer,
@@ -26,14 +29,18 @@ from rehost.sources._protocol import (
     FrozenServer,
     Locator,
     Quiesce,
+    Severity,
     Source,
 )
 from rehost.sources._registry import SOURCE_TYPES, open_source
+from rehost.sources.qemu import QemuSource
 
 __all__ = [
     "SOURCE_TYPES",
     "ChangePosition",
     "ChangesUnknown",
+    "CommandRefused",
+    "Concern",
     "Consistency",
     "DiscoveredDisk",
     "DiscoveredServer",
@@ -47,10 +54,13 @@ __all__ = [
     "Locator",
     "LocatorInvalid",
     "MemorySource",
+    "QemuSource",
     "Quiesce",
     "QuiesceImpossible",
     "ReadFailed",
     "ServerNotFound",
+    "ServerNotRunning",
+    "Severity",
     "Source",
     "SourceChanged",
     "SourceConfigInvalid",

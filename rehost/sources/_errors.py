@@ -3,6 +3,8 @@
 SourceError
 ├── SourceConfigInvalid   the spec's entry of the source does not fit its type
 ├── SourceUnavailable     the place itself cannot be reached or listed            (retryable)
+├── ServerNotRunning      its machine does not run, and cannot be read while it does not
+├── CommandRefused        the platform would not carry a command out
 ├── LocatorInvalid        the spec's locator is not one this source understands, or leads outside of it
 ├── ServerNotFound        there is no such server
 ├── DiskMissing           a disk of the server is not there
@@ -35,6 +37,18 @@ class SourceUnavailable(SourceError):
 
     template = "the source {place} cannot be used: {reason}"
     retryable = True
+
+
+class ServerNotRunning(SourceError):
+    """Attributes: `name`, `reason`."""
+
+    template = "the server {name} is not running: {reason}"
+
+
+class CommandRefused(SourceError):
+    """Attributes: `place`, `command`, `reason` (in the platform's own words), `kind` (its class of error)."""
+
+    template = "{place} refused {command}: {reason}"
 
 
 class LocatorInvalid(SourceError):

@@ -83,16 +83,16 @@ class Read(Request):
 
     def chunk(self, kind: int, length: int, connection: Wire) -> None:
         if kind == wire.CHUNK_DATA and length > 8:
-            start = self._place(*struct.unpack("!Q", self.payload(connection, 8)), length - 8)
+            start = self._place_of(int.from_bytes(self.payload(connection, 8), "big"), length - 8)
             connection.receive_into(self._buffer[start : start + length - 8], lambda: self.deadline, self.what)
         elif kind == wire.CHUNK_HOLE and length == 12:
             offset, hole = struct.unpack("!QI", self.payload(connection, 12))
-            start = self._place(offset, hole)
+            start = self._place_of(offset, hole)
             self._buffer[start : start + hole] = bytes(hole)
         else:
             super().chunk(kind, length, connection)
 
-    def _place(self, offset: int, length: int) -> int:
+    def _place_of(self, offset: int, length: int) -> int:
         start = offset - self.offset
         if start < 0 or length == 0 or start + length > self.length or len(self._pieces) > self.length // 512 + 1:
             raise self.broken(f"{length} bytes at {offset} in answer to {self.length} bytes at {self.offset}")

@@ -10,6 +10,7 @@ import os
 import socket
 import struct
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -153,8 +154,6 @@ class Wire:
     def close(self) -> None:
         """Any thread may; whoever waits in another one is woken."""
         if self._socket is not None:
-            try:
+            with suppress(OSError):  # not connected, or no longer
                 self._socket.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass  # not connected, or no longer
             self._socket.close()

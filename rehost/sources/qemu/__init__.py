@@ -1,0 +1,5 @@
+"""Running QEMU machines: a point in time by a backup job, changed blocks by dirty bitmaps, bytes over NBD."""
+
+from rehost.sources.qemu._source import QemuSource
+
+__all__ = ["QemuSource"]
