@@ -26,6 +26,9 @@ from rehost.spec._user_data import UserData
 
 Entry = Mapping[str, Any]  # of a shape that the schema has let through
 
+#: Keys of a source that are relative to the file in which they stand.
+_PATHS = ("path", "sockets", "scratch")
+
 _SECONDS = {"m": 60, "h": 3600, "d": 86400}
 
 
@@ -47,7 +50,8 @@ def estate(spec: Merged, folder: Folder, user_data: Mapping[str, UserData]) -> E
 
 def _source(name: str, entry: Entry, spec: Merged, folder: Folder) -> SourceSpec:
     home = folder.root / spec.file("sources", name)
-    return SourceSpec(name, {**entry, "path": folder.relative(home.parent / entry["path"])})
+    paths = {key: folder.relative(home.parent / entry[key]) for key in _PATHS if key in entry}
+    return SourceSpec(name, {**entry, **paths})
 
 
 def _schedule(name: str, entry: Entry) -> Schedule:

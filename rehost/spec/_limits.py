@@ -24,6 +24,7 @@ def findings(spec: Merged) -> Iterator[Finding]:
         yield from _encryption(spec, server)
         yield from _processor(spec, server)
         yield from _quiesce(spec, server)
+        yield from _locator(spec, server)
         yield from _tags(spec, server, applications.get(server))
     yield from _addresses(spec)
     yield from _machines(spec)
@@ -96,6 +97,17 @@ def _quiesce(spec: Merged, server: str) -> Iterator[Finding]:
         if spec.text(*where) == "require":
             message = "a source of type images has no guest that could be quiesced"
             yield Finding.at(spec.place(*where), "no-guest", message, "use quiesce: none, and stop the server first")
+
+
+def _locator(spec: Merged, server: str) -> Iterator[Finding]:
+    """A running machine has a name; files are what other sources have."""
+    source = spec.text("servers", server, "source")
+    if source is not None and spec.text("sources", source, "type") == "qemu":
+        for key in ("path", "disks"):
+            where = ("servers", server, "locator", key)
+            if spec.get(*where) is not None and not spec.is_wrong(*where):
+                message = f"a server of a source of type qemu is located by its name, not by {key}"
+                yield Finding.at(spec.place(*where), "wrong-locator", message, "for example {name: web-01}")
 
 
 def _tags(spec: Merged, server: str, application: str | None) -> Iterator[Finding]:

@@ -137,7 +137,7 @@ def make_disk(path: Path, size: int, content: Mapping[int, bytes] = {}) -> Path:
             file.write(data)
     if raw != path:
         form = path.suffix.removeprefix(".")
-        convert = [need("qemu-img", "qemu-utils"), "convert", "-f", "raw", "-O", form, raw, path]
+        convert = [need("qemu-img", "qemu-utils"), "convert", "-f", "raw", "-O", form, str(raw), str(path)]
         subprocess.run(convert, check=True, stdin=subprocess.DEVNULL, capture_output=True)
         raw.unlink()
     return path
