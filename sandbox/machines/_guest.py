@@ -83,8 +83,12 @@ for card in /sys/class/net/e*; do
         echo "rehost: network: $(ip -4 -o addr show "${card##*/}" | sed 's/.*inet \\([^ ]*\\).*/\\1/')"
 done
 httpd -p 80 -h /srv/www
+[ ! -f /etc/rehost-live ] || sh /etc/rehost-live &
 echo "rehost: ready"
 """
+
+#: Where a live machine has `live.sh`.
+LIVE_PATH = "/etc/rehost-live"
 
 UDHCPC = """\
 #!/bin/busybox sh
