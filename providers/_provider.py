@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pulumi.dynamic import CheckFailure, ConfigureRequest, DiffResult, ResourceProvider
 from pulumi.runtime import rpc
 
-from providers import _stack
+from providers import _engine, _stack
 from rehost.errors import RehostError
 
 Props = dict[str, Any]
@@ -25,6 +25,7 @@ class RehostProvider(ResourceProvider):
     serialize_as_secret_always = False
 
     def configure(self, req: ConfigureRequest) -> None:
+        _engine.end_with_engine()
         _stack.configure(req.config.get)
 
 

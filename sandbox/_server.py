@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import re
-import sys
 import threading
 import time
 import traceback as traceback_module
@@ -36,8 +36,14 @@ _REFUSALS = {
 }
 
 
-class DroppedConnection(Exception):
-    """Raised to make the server close the connection without an answer."""
+class DroppedConnection(ConnectionResetError):
+    """Raised to make the server close the connection without an answer.
+
+    cheroot takes a reset for the client's doing and closes in silence; any other exception it answers with a 500.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(errno.ECONNRESET, "dropped on demand")
 
 
 class SandboxApp:
@@ -274,9 +280,6 @@ class SandboxServer:
 
 
 def _quiet(message: str = "", level: int = 20, traceback: bool = False) -> None:
-    text = str(sys.exc_info()[1] or message)
-    if "DroppedConnection" in text or isinstance(sys.exc_info()[1], DroppedConnection):
-        return
     print(message, flush=True)
     if traceback:
         traceback_module.print_exc()

@@ -19,7 +19,7 @@ from rehost.aws import Aws, AwsSettings
 from rehost.control import ControlPlane
 from rehost.processes import is_running
 from sandbox import Sandbox
-from tools.environment import environment
+from tools.environment import backend_url, environment
 
 STACK = "demo"
 REGION = "eu-central-1"
@@ -99,7 +99,7 @@ class DemoProject:
             **CREDENTIALS,
             "AWS_ENDPOINT_URL": self.endpoint,
             "REHOST_DATABASE": f"sqlite:///{database}",
-            "PULUMI_BACKEND_URL": f"file://{backend}",
+            "PULUMI_BACKEND_URL": backend_url(backend),
             "PULUMI_CONFIG_PASSPHRASE": "",
         }
         outside = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "REHOST_"))}

@@ -53,11 +53,21 @@ def project_environment(root: Path = ROOT, *, path: str | None = None) -> dict[s
         "PATH": os.pathsep.join([*directories, *(each for each in given if each not in directories)]),
         "VIRTUAL_ENV": str(VENV),
         "PULUMI_HOME": str(PULUMI_HOME),
-        "PULUMI_BACKEND_URL": f"file://{state}",
+        "PULUMI_BACKEND_URL": backend_url(state),
         "PULUMI_SKIP_UPDATE_CHECK": "1",
         # For the demo, whose stack holds no secret worth one.
         "PULUMI_CONFIG_PASSPHRASE": "",
     }
+
+
+def backend_url(folder: Path) -> str:
+    """Pulumi's state in `folder`, written so that `kill -9` of the engine leaves it readable.
+
+    By default Go Cloud's file store keeps a sidecar (`NAME.attrs`) of each file and writes it in place: an engine that is killed
+    between creating and filling it leaves an empty one, and every later command ends with "failed to load checkpoint: EOF".
+    The state itself is replaced by a rename. Pulumi has no use for the sidecars, and `metadata=skip` does without them.
+    """
+    return f"file://{folder}?metadata=skip"
 
 
 def read_settings(file: Path) -> dict[str, str]:

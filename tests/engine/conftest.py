@@ -19,7 +19,7 @@ import pytest
 
 from rehost.processes import is_running
 from sandbox import Sandbox
-from tools.environment import project_environment
+from tools.environment import backend_url, project_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 MIB = 1 << 20
@@ -159,7 +159,7 @@ def project(tmp_path: Path, sandbox: Sandbox) -> Iterator[EngineProject]:
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "REHOST_", "PULUMI_"))},
         **project_environment(ROOT),
-        "PULUMI_BACKEND_URL": f"file://{tmp_path / 'backend'}",
+        "PULUMI_BACKEND_URL": backend_url(tmp_path / "backend"),
         "AWS_ACCESS_KEY_ID": "sandbox",
         "AWS_SECRET_ACCESS_KEY": "sandbox",
         "REHOST_CONNECTOR_IDLE": "20",

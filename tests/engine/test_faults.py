@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
+import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
+
+from rehost.processes import is_running
+from tools.environment import backend_url
 
 from .conftest import EngineProject
 
@@ -67,6 +76,35 @@ def test_a_run_that_fails_fails_the_update_with_the_reason_and_the_next_one_succ
     assert {job["state"] for job in project.status()["jobs"]} == {"ACTIVE"}
 
 
+def children(pid: int) -> list[int]:
+    """All descendants of a process, by /proc."""
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    found, following = [], [pid]
+    while following:
+        parent = following.pop()
+        born = [child for child, its in parents.items() if its == parent]
+        found += born
+        following += born
+    return found
+
+
+def command_of(pid: int) -> bytes:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
+
+
+def await_end(pids: Iterable[int], seconds: float = 30.0) -> bool:
+    waiting, deadline = list(pids), time.monotonic() + seconds
+    assert waiting
+    while any(is_running(pid) for pid in waiting) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not any(is_running(pid) for pid in waiting)
+
+
 @pytest.mark.parametrize("after", ["ReplicationJob", "copy", "Instance"])
 def test_a_killed_update_is_converged_by_the_next(project: EngineProject, after: str) -> None:
     project.edit("phase: replicate", "phase: test")
@@ -85,9 +123,14 @@ def test_a_killed_update_is_converged_by_the_next(project: EngineProject, after:
             break
     else:
         pytest.fail("the update ended before it could be killed")
+    plugins = children(process.pid)
     process.kill()
     process.wait()
     process.stdout.close()
+    assert await_end(plugin for plugin in plugins if b"pulumi.dynamic" in command_of(plugin)), "a provider stayed"
+    for plugin in plugins:  # the language host notices by itself, within minutes
+        with suppress(ProcessLookupError):
+            os.kill(plugin, signal.SIGTERM)
     project.sandbox.clear_faults()
     project.pulumi("cancel", "--yes")  # the engine's own lock
     project.up()
@@ -103,7 +146,7 @@ def test_two_updates_on_one_control_plane_run_each_server_once(project: EnginePr
     """Two engines with states of their own, as two people with two check-outs have them."""
     other = dict(project.environment)
     (project.folder / "other").mkdir()
-    other["PULUMI_BACKEND_URL"] = f"file://{project.folder / 'other'}"
+    other["PULUMI_BACKEND_URL"] = backend_url(project.folder / "other")
     settings = project.folder / f"Pulumi.{project.stack}.yaml"
     before = settings.read_text()
     second = EngineProject(project.folder, project.sandbox, project.stack, other)

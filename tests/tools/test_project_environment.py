@@ -35,7 +35,7 @@ def test_environment_and_engine_come_first_on_path_and_once(tmp_path: Path) -> N
 
 def test_the_state_outlives_the_cache() -> None:
     state = environment.environment({})["PULUMI_BACKEND_URL"]
-    assert state == f"file://{ROOT}/.pulumi"
+    assert state == f"file://{ROOT}/.pulumi?metadata=skip"
     assert (ROOT / ".pulumi").is_dir()
 
 
