@@ -162,6 +162,6 @@ def _count(disk: Path, path: str) -> int:
     chain = 0
     for number, line in enumerate(content.splitlines(), start=1):
         chain = (chain * 69069 + number) % (1 << 31)
-        if line != b"%010d %010d ........." % (number, chain):
+        if line != b"%10d %10d ........." % (number, chain):
             raise RecordsDamaged(disk=disk.name, detail=f"record {number} is {line!r}")
     return len(content) // _RECORD_BYTES

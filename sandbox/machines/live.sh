@@ -28,6 +28,7 @@ agent() {
     done
 }
 
+# Numbers have no leading zeros: busybox's awk would take them for octal.
 # Prints how many records a file has and the last checksum, or nothing where one is not what it should be.
 look() {
     awk '{ chain = (chain * 69069 + NR) % 2147483648; if ($1 != NR || $2 != chain) { bad = 1; exit } }
@@ -38,16 +39,25 @@ append() {
     dd if=/run/record of="$1" oflag=append conv=notrunc,fsync status=none
 }
 
-device="$(findfs LABEL=records)" && mount -t ext4 "$device" /data
+tries=0
+until device="$(findfs LABEL=records 2>/dev/null)" && mount -t ext4 "$device" /data; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 100 ] || break
+    usleep 100000 # its driver may find it later than the root disk's
+done
 mkdir -p /var
 touch /var/records /data/records
 root="$(look /var/records)"
 data="$(look /data/records)"
+if [ -z "$root" ] || [ -z "$data" ]; then
+    echo "rehost: records: DAMAGED, '$root' on the root disk and '$data' on the data disk"
+    exit 1
+fi
 count="${root% *}"
 chain="${root#* }"
 behind=$((count - ${data% *}))
-if [ -z "$root" ] || [ -z "$data" ] || [ "$behind" -lt 0 ] || [ "$behind" -gt 1 ]; then
-    echo "rehost: records: DAMAGED, '$root' on the root disk and '$data' on the data disk"
+if [ "$behind" -lt 0 ] || [ "$behind" -gt 1 ]; then
+    echo "rehost: records: NOT OF ONE MOMENT, $count on the root disk and ${data% *} on the data disk"
     exit 1
 fi
 echo "rehost: records: $count on the root disk, ${data% *} on the data disk, without a gap"
@@ -59,7 +69,7 @@ agent &
 while true; do
     count=$((count + 1))
     chain=$(((chain * 69069 + count) % 2147483648))
-    printf '%010d %010d .........\n' "$count" "$chain" >/run/record
+    printf '%10d %10d .........\n' "$count" "$chain" >/run/record
     append /var/records && append /data/records && echo "rehost: record $count"
     usleep 20000
 done
