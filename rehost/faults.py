@@ -13,7 +13,7 @@ import threading
 
 from rehost.errors import RehostError
 
-#: Every point there is. A test holds that each stands in the code exactly once; `docs/reliability.md` says what follows.
+#: Every point there is. A test holds that each stands in the code exactly once; `docs/operations.md` says what follows.
 POINTS = (
     "run-claimed",
     "frozen",

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import heapq
-import hmac
 import json
 import re
 import secrets
@@ -14,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from sandbox._seal import Seal
 from sandbox._store import BLOCK_SIZE, Meta, Snapshot, SnapshotStore
 
 ACCOUNT = "123456789012"
@@ -58,10 +57,6 @@ def invalid(message: str, reason: str = "INVALID_PARAMETER_VALUE") -> EbsError:
     return EbsError("ValidationException", message, 400, reason)
 
 
-def not_found(snapshot_id: str, reason: str = "SNAPSHOT_NOT_FOUND") -> EbsError:
-    return EbsError("ResourceNotFoundException", f"The snapshot '{snapshot_id}' does not exist.", 404, reason)
-
-
 class EbsApi:
     """`handle` answers one request. `on_start` and `default_key` tie snapshots to EC2 and KMS."""
 
@@ -77,7 +72,7 @@ class EbsApi:
         self._on_start = on_start
         self._default_encryption = default_encryption
         self._default_key = default_key
-        self._secret = secrets.token_bytes(32)
+        self._seal = Seal(store.folder / "token-key")
         self._routes: list[tuple[str, re.Pattern[str], Callable[..., Answer]]] = [
             ("POST", re.compile(r"^/snapshots$"), self._start),
             ("POST", re.compile(r"^/snapshots/completion/([^/]+)$"), self._complete),
@@ -116,12 +111,14 @@ class EbsApi:
         try:
             asked = json.loads(request.body.read(request.length) or b"{}")
         except ValueError:
-            raise EbsError("SerializationException", "The body is not JSON.", 400) from None
+            asked = None
+        if not isinstance(asked, dict):
+            raise EbsError("SerializationException", "The body is not a JSON object.", 400)
         size = asked.get("VolumeSize")
-        if not isinstance(size, int) or not 1 <= size <= 65536:
+        if type(size) is not int or not 1 <= size <= 65536:
             raise invalid(f"VolumeSize must be between 1 and 65536 GiB, not {size!r}.", "INVALID_VOLUME_SIZE")
         timeout = asked.get("Timeout", 60)
-        if not isinstance(timeout, int) or not 10 <= timeout <= 4320:
+        if type(timeout) is not int or not 10 <= timeout <= 4320:
             raise invalid("Timeout must be between 10 and 4320 minutes.")
         parent_id, key = asked.get("ParentSnapshotId"), asked.get("KmsKeyArn")
         if parent_id and (asked.get("Encrypted") is not None or key):
@@ -138,11 +135,10 @@ class EbsApi:
             known = self.store.by_token(request.region, token) if token else None
             if known is not None and not known.meta.deleted:
                 if known.meta.request != asked:
-                    raise invalid(
-                        f"The client token was used before, with other parameters, for {known.meta.snapshot_id}."
-                    )
+                    message = f"The client token was used before, with other parameters, for {known.meta.snapshot_id}."
+                    raise EbsError("ConflictException", message, 409)
                 return self._started(known)
-            parent = self._parent(parent_id, size) if parent_id else None
+            parent = self._parent(request, parent_id, size) if parent_id else None
             encrypted = parent.meta.encrypted if parent else bool(asked.get("Encrypted"))
             key_arn = parent.meta.kms_key_arn if parent else key
             if parent is None and not encrypted and (default := self._default_encryption(request.region)):
@@ -170,10 +166,8 @@ class EbsApi:
             self._on_start(snapshot)
         return self._started(snapshot)
 
-    def _parent(self, parent_id: str, size: int) -> Snapshot:
-        parent = self.store.get(parent_id)
-        if parent is None:
-            raise not_found(parent_id)
+    def _parent(self, request: Request, parent_id: str, size: int) -> Snapshot:
+        parent = self._existing(request, parent_id)
         if parent.meta.state != "completed":
             raise invalid(f"The parent {parent_id} is {parent.meta.state}, not completed.", "INVALID_SNAPSHOT_ID")
         if parent.meta.volume_gib > size:
@@ -187,7 +181,8 @@ class EbsApi:
         if (
             not isinstance(tags, list)
             or len(tags) > 50
-            or any(not each.get("Key") or each["Key"].startswith("aws:") for each in tags)
+            or not all(isinstance(each, dict) and isinstance(each.get("Key"), str) for each in tags)
+            or any(not each["Key"] or each["Key"].startswith("aws:") for each in tags)
         ):
             raise invalid("At most 50 tags, each with a key that does not begin with aws:.", "INVALID_TAG")
         return {each["Key"]: each.get("Value", "") for each in tags}
@@ -201,10 +196,10 @@ class EbsApi:
             "StartTime": meta.started_at,
             "VolumeSize": meta.volume_gib,
             "BlockSize": BLOCK_SIZE,
-            "Description": meta.description,
             "Tags": [{"Key": key, "Value": value} for key, value in meta.tags.items()],
         }
         optional = {
+            "Description": meta.description,
             "ParentSnapshotId": meta.parent,
             "KmsKeyArn": meta.kms_key_arn,
             "SseType": "sse-kms" if meta.encrypted else "none",
@@ -212,7 +207,7 @@ class EbsApi:
         return _json(201, body | {key: value for key, value in optional.items() if value})
 
     def _put(self, request: Request, snapshot_id: str, raw_index: str) -> Answer:
-        snapshot, index = self._pending(snapshot_id), self._index(raw_index)
+        snapshot, index = self._pending(request, snapshot_id), self._index(raw_index)
         if index >= snapshot.blocks:
             raise invalid(f"Block {index} lies beyond the volume's {snapshot.meta.volume_gib} GiB.", "INVALID_BLOCK")
         headers = request.headers
@@ -233,7 +228,7 @@ class EbsApi:
 
     def _complete(self, request: Request, snapshot_id: str) -> Answer:
         headers = request.headers
-        snapshot = self._existing(snapshot_id)
+        snapshot = self._existing(request, snapshot_id)
         count = headers.get("x-amz-changedblockscount", "")
         if not count.isdigit():
             raise invalid("ChangedBlocksCount is required.")
@@ -256,13 +251,11 @@ class EbsApi:
         return _json(202, {"Status": "completed"})
 
     def _get(self, request: Request, snapshot_id: str, raw_index: str) -> Answer:
-        snapshot, index = self._completed(snapshot_id), self._index(raw_index)
+        snapshot, index = self._completed(request, snapshot_id), self._index(raw_index)
         self._check_token(request.query.get("blockToken", ""), snapshot, index)
         owner = snapshot.owner(index)
         if owner is None:
-            raise EbsError(
-                "ResourceNotFoundException", f"Block {index} is not in the snapshot.", 404, "BLOCK_NOT_FOUND"
-            )
+            raise invalid(f"Block {index} is not in the snapshot.", "INVALID_BLOCK")
         data, digest = owner.read(index)
         headers = {
             "x-amz-Data-Length": str(BLOCK_SIZE),
@@ -273,7 +266,7 @@ class EbsApi:
         return Answer(200, headers, data.ljust(BLOCK_SIZE, b"\0"))
 
     def _list(self, request: Request, snapshot_id: str) -> Answer:
-        snapshot = self._completed(snapshot_id)
+        snapshot = self._completed(request, snapshot_id)
         start, limit = self._page(request, "list", snapshot_id)
         blocks: list[dict[str, Any]] = []
         following = None
@@ -285,11 +278,11 @@ class EbsApi:
         return self._listing({"Blocks": blocks}, snapshot, following, "list", snapshot_id)
 
     def _list_changed(self, request: Request, snapshot_id: str) -> Answer:
-        second = self._completed(snapshot_id)
+        second = self._completed(request, snapshot_id)
         first_id = request.query.get("firstSnapshotId")
         if not first_id:
             raise invalid("FirstSnapshotId is required.", "INVALID_SNAPSHOT_ID")
-        first = self._completed(first_id)
+        first = self._completed(request, first_id)
         if not {each.meta.snapshot_id for each in first.lineage()} & {
             each.meta.snapshot_id for each in second.lineage()
         }:
@@ -322,13 +315,13 @@ class EbsApi:
             "ExpiryTime": self.store.clock() + TOKEN_SECONDS,
         }
         if following is not None:
-            body["NextToken"] = self._sealed(f"{kind} {scope} {following}")
+            body["NextToken"] = self._seal.seal(f"{kind} {scope} {following}")
         return _json(200, body)
 
     def _page(self, request: Request, kind: str, scope: str) -> tuple[int, int]:
         """(first index, how many) of the page that is asked for."""
         raw = request.query.get("maxResults")
-        limit = int(raw) if raw and raw.isdigit() else 10_000
+        limit = 10_000 if raw is None else int(raw) if raw.isdecimal() else 0
         if not 100 <= limit <= 10_000:
             raise invalid("MaxResults must be between 100 and 10000.")
         if token := request.query.get("pageToken"):
@@ -342,7 +335,7 @@ class EbsApi:
         return int(start), limit
 
     def _token(self, snapshot: Snapshot, index: int) -> str:
-        return self._sealed(f"{snapshot.meta.snapshot_id} {index} {int(self.store.clock()) + TOKEN_SECONDS}")
+        return self._seal.seal(f"{snapshot.meta.snapshot_id} {index} {int(self.store.clock()) + TOKEN_SECONDS}")
 
     def _check_token(self, token: str, snapshot: Snapshot, index: int) -> None:
         words = self._unsealed(token, "INVALID_BLOCK_TOKEN").split(" ")
@@ -351,35 +344,29 @@ class EbsApi:
         if float(words[2]) < self.store.clock():
             raise invalid("The block token has expired.", "INVALID_BLOCK_TOKEN")
 
-    def _sealed(self, text: str) -> str:
-        raw = text.encode()
-        return base64.b64encode(hmac.new(self._secret, raw, hashlib.sha256).digest()[:12] + raw).decode()
-
     def _unsealed(self, token: str, reason: str) -> str:
         try:
-            raw = base64.b64decode(token, validate=True)
-        except (binascii.Error, ValueError):
-            raw = b""
-        if not hmac.compare_digest(hmac.new(self._secret, raw[12:], hashlib.sha256).digest()[:12], raw[:12]):
-            raise invalid("The token is not one of ours.", reason)
-        return raw[12:].decode()
+            return self._seal.unseal(token)
+        except ValueError:
+            raise invalid("The token is not one of ours.", reason) from None
 
-    def _existing(self, snapshot_id: str) -> Snapshot:
+    def _existing(self, request: Request, snapshot_id: str) -> Snapshot:
         if not _SNAPSHOT.match(snapshot_id):
             raise invalid(f"{snapshot_id!r} is not a snapshot's id.", "INVALID_SNAPSHOT_ID")
         snapshot = self.store.get(snapshot_id)
-        if snapshot is None:
-            raise not_found(snapshot_id)
+        if snapshot is None or snapshot.meta.region != request.region:
+            message = f"The snapshot '{snapshot_id}' does not exist."
+            raise EbsError("ResourceNotFoundException", message, 404, "SNAPSHOT_NOT_FOUND")
         return snapshot
 
-    def _pending(self, snapshot_id: str) -> Snapshot:
-        snapshot = self._existing(snapshot_id)
+    def _pending(self, request: Request, snapshot_id: str) -> Snapshot:
+        snapshot = self._existing(request, snapshot_id)
         if snapshot.meta.state != "pending":
             raise invalid(f"The snapshot is {snapshot.meta.state}, not pending.", "INVALID_SNAPSHOT_ID")
         return snapshot
 
-    def _completed(self, snapshot_id: str) -> Snapshot:
-        snapshot = self._existing(snapshot_id)
+    def _completed(self, request: Request, snapshot_id: str) -> Snapshot:
+        snapshot = self._existing(request, snapshot_id)
         if snapshot.meta.state != "completed":
             raise invalid(f"The snapshot is {snapshot.meta.state}, not completed.", "INVALID_SNAPSHOT_ID")
         return snapshot

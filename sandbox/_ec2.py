@@ -140,7 +140,7 @@ class Ec2:
             )
         mappings = []
         for each in wanted:
-            snapshot = self.store.get(each["Ebs"]["SnapshotId"])
+            snapshot = self._snapshot(region, each["Ebs"]["SnapshotId"])
             if snapshot is None:
                 raise EC2ClientError(
                     "InvalidSnapshot.NotFound", f"The snapshot '{each['Ebs']['SnapshotId']}' does not exist."
@@ -206,7 +206,7 @@ class Ec2:
                     "InvalidParameter",
                     "The sandbox imports EBS snapshots (DiskContainers.SnapshotId), not objects of S3.",
                 )
-            snapshot = self.store.get(container["SnapshotId"])
+            snapshot = self._snapshot(region, container["SnapshotId"])
             if snapshot is None or snapshot.meta.state != "completed":
                 raise EC2ClientError(
                     "InvalidSnapshot.NotFound",
@@ -288,6 +288,10 @@ class Ec2:
             {},
         )
         task["image"] = image.id
+
+    def _snapshot(self, region: str, snapshot_id: str) -> Snapshot | None:
+        found = self.store.get(snapshot_id)
+        return found if found is not None and found.meta.region == region else None
 
     def snapshot_users(self, region: str, snapshot_id: str) -> str | None:
         for image in backend(region).amis.values():

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 ACTIONS = ("error", "throttle", "drop", "latency", "corrupt")
@@ -51,16 +51,24 @@ class Fault:
         return True
 
 
+#: What may be set; the rest of a fault counts.
+SETTINGS = tuple(each.name for each in fields(Fault) if each.name not in ("seen", "hits"))
+
+
 class Faults:
     """The armed faults, and how often each operation was called. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._armed: list[Fault] = []
-        self._calls: Counter[str] = Counter()
+        self._calls: defaultdict[str, Counter[str]] = defaultdict(Counter)  # by access key
 
     def add(self, settings: Mapping[str, Any]) -> None:
         """Raises TypeError or ValueError for settings that are not a fault's."""
+        unknown = settings.keys() - SETTINGS
+        if unknown:
+            message = f"a fault has no {', '.join(sorted(unknown))}; it has {', '.join(SETTINGS)}"
+            raise ValueError(message)
         fault = Fault(**settings)
         with self._lock:
             self._armed.append(fault)
@@ -73,12 +81,13 @@ class Faults:
         with self._lock:
             return [asdict(fault) for fault in self._armed]
 
-    def strike(self, service: str, operation: str, facts: Mapping[str, str]) -> list[Fault]:
+    def strike(self, service: str, operation: str, facts: Mapping[str, str], access_key: str = "") -> list[Fault]:
         """Count the call, and say which faults hit it."""
         with self._lock:
-            self._calls[f"{service}.{operation}"] += 1
+            self._calls[access_key][f"{service}.{operation}"] += 1
             return [fault for fault in self._armed if fault.strikes(service, operation, facts)]
 
-    def calls(self) -> dict[str, int]:
+    def calls(self) -> dict[str, dict[str, int]]:
+        """By access key: how often each `service.Operation` was called."""
         with self._lock:
-            return dict(self._calls)
+            return {key: dict(counts) for key, counts in self._calls.items()}

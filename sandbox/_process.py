@@ -64,9 +64,10 @@ class Sandbox:
     def faults(self) -> list[dict[str, Any]]:
         return list(self._call("GET", "faults"))
 
-    def calls(self) -> dict[str, int]:
-        """How often each `service.Operation` was called, refused calls included."""
-        return dict(self._call("GET", "stats")["calls"])
+    def calls(self, access_key: str | None = None) -> dict[str, int]:
+        """How often each `service.Operation` was called, refused calls included; by one access key, or by all."""
+        stats = self._call("GET", "stats")
+        return dict(stats["calls"] if access_key is None else stats["calls_by_access_key"].get(access_key, {}))
 
     def advance_clock(self, seconds: float) -> None:
         """Move the clock of EBS, for what takes minutes or days there."""

@@ -9,6 +9,7 @@ import re
 import threading
 import time
 import traceback as traceback_module
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -78,15 +79,17 @@ class SandboxApp:
         if scope and self.access_key and scope[1] != self.access_key:
             return self._refuse_key(service, start_response)
         if service == "ebs" or (scope is None and path.startswith("/snapshots")):
-            return self._ebs(environ, start_response, path, scope[2] if scope else "")
-        return self._moto(environ, start_response, service)
+            return self._ebs(environ, start_response, path, scope[2] if scope else "", scope[1] if scope else "")
+        return self._moto(environ, start_response, service, scope[1] if scope else "")
 
     def close(self) -> None:
         self.saved.save(self.ec2)
         self.guests.close()
         self.store.close()
 
-    def _ebs(self, environ: dict[str, Any], start_response: StartResponse, path: str, region: str) -> Iterable[bytes]:
+    def _ebs(
+        self, environ: dict[str, Any], start_response: StartResponse, path: str, region: str, access_key: str
+    ) -> Iterable[bytes]:
         headers = {
             key[5:].replace("_", "-").lower(): value for key, value in environ.items() if key.startswith("HTTP_")
         }
@@ -105,7 +108,7 @@ class SandboxApp:
         if not region:
             error = EbsError("MissingAuthenticationTokenException", "The request has no AWS Signature Version 4.", 403)
             return self._send(start_response, error.answer(), request)
-        struck = self._strike("ebs", operation, facts)
+        struck = self._strike("ebs", operation, facts, access_key)
         if struck is not None:
             return self._send(start_response, struck, request)
         answer = self.ebs.handle(request)
@@ -116,13 +119,15 @@ class SandboxApp:
             self._bytes["out"] += len(answer.body)
         return self._send(start_response, answer, request)
 
-    def _moto(self, environ: dict[str, Any], start_response: StartResponse, service: str) -> Iterable[bytes]:
+    def _moto(
+        self, environ: dict[str, Any], start_response: StartResponse, service: str, access_key: str
+    ) -> Iterable[bytes]:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         found = _ACTION.search(body)
         target = environ.get("HTTP_X_AMZ_TARGET", "")
         operation = found[1].decode() if found else target.rsplit(".", 1)[-1] or environ["REQUEST_METHOD"]
         facts = dict(parse_qsl(body.decode("utf-8", "replace"))) if found else {}
-        struck = self._strike(service, operation, facts)
+        struck = self._strike(service, operation, facts, access_key)
         if struck is not None:
             return self._send(start_response, struck, None)
         environ["wsgi.input"] = io.BytesIO(body)
@@ -132,8 +137,8 @@ class SandboxApp:
             self.saved.touch(self.ec2)
         return answer
 
-    def _strike(self, service: str, operation: str, facts: Mapping[str, str]) -> Answer | None:
-        for fault in self.faults.strike(service, operation, facts):
+    def _strike(self, service: str, operation: str, facts: Mapping[str, str], access_key: str) -> Answer | None:
+        for fault in self.faults.strike(service, operation, facts, access_key):
             if fault.action == "latency":
                 time.sleep(fault.seconds)
             elif fault.action == "drop":
@@ -166,7 +171,9 @@ class SandboxApp:
             elif path == "/_sandbox/faults":
                 result = self.faults.listing()
             elif path == "/_sandbox/stats":
-                result = {"calls": self.faults.calls(), "bytes": dict(self._bytes)}
+                by_key = self.faults.calls()
+                total: Counter[str] = sum((Counter(counts) for counts in by_key.values()), Counter())
+                result = {"calls": total, "calls_by_access_key": by_key, "bytes": dict(self._bytes)}
             elif path == "/_sandbox/clock" and method == "POST":
                 self.offset += float(asked["advance_seconds"])
             else:

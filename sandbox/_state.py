@@ -7,16 +7,43 @@ written after calls that change something, at most once in a while, and at the e
 from __future__ import annotations
 
 import contextlib
+import io
 import pickle
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
+
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_der_private_key,
+)
 
 from sandbox._ec2 import Ec2, service_backends
 
 SERVICES = ("ec2", "kms", "iam", "sns", "ssm")
 PAUSE = 1.0  # seconds between two writes, at least
+
+
+_KEYS = get_args(PrivateKeyTypes)
+
+
+def _private_key(encoded: bytes) -> PrivateKeyTypes:
+    """pickle names functions by their module, and that of cryptography's own cannot be imported."""
+    return load_der_private_key(encoded, None)
+
+
+class _Pickler(pickle.Pickler):
+    """Takes the key pairs behind moto's KMS keys, which belong to cryptography and refuse to be pickled."""
+
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, _KEYS):
+            encoded = value.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+            return _private_key, (encoded,)
+        return NotImplemented
 
 
 class SavedState:
@@ -69,7 +96,9 @@ class SavedState:
         for _ in range(5):
             try:
                 state: dict[str, Any] = {service: dict(service_backends(service)) for service in SERVICES}
-                return pickle.dumps(state | {"tasks": ec2.tasks, "launches": ec2.launches})
+                target = io.BytesIO()
+                _Pickler(target).dump(state | {"tasks": ec2.tasks, "launches": ec2.launches})
+                return target.getvalue()
             except RuntimeError:
                 time.sleep(0.01)
         return None

@@ -255,6 +255,8 @@ class SnapshotStore:
             snapshot.parent = found.get(snapshot.meta.parent or "")
             snapshot.open()
             snapshot.recall()
+            # Puts are not written to meta.json one by one; the file knows when the last one was.
+            snapshot.meta.touched_at = max(snapshot.meta.touched_at, os.fstat(snapshot.data).st_mtime)
             self.snapshots[snapshot_id] = snapshot
             if snapshot.meta.client_token:
                 self._by_token[snapshot.meta.region, snapshot.meta.client_token] = snapshot_id

@@ -18,7 +18,13 @@ def main() -> None:
 
     app = SandboxApp(options.state, boot=options.boot, access_key=options.access_key)
     tls = (str(options.tls_cert), str(options.tls_key)) if options.tls_cert else None
-    server = SandboxServer(app, options.host, options.port, tls)
+    try:
+        server = SandboxServer(app, options.host, options.port, tls)
+    except OSError as error:
+        reason = str(error).rsplit("] ", 1)[-1].rstrip(")")
+        raise SystemExit(
+            f"rehost-sandbox: error: {options.host}:{options.port} cannot be served: {reason}; choose another --port"
+        ) from None
     stopping = threading.Event()
 
     def stop(_number: int, _frame: FrameType | None) -> None:

@@ -145,10 +145,6 @@ class Instances:
             sleep(pause)
             pause = min(pause * 1.5, 10.0)
 
-    def console_output(self, instance_id: str) -> str:
-        with translated():
-            return str(self._ec2.get_console_output(InstanceId=instance_id).get("Output", ""))
-
     def _arguments(self, request: LaunchRequest, tags: Mapping[str, str]) -> dict[str, Any]:
         arguments: dict[str, Any] = {
             "ImageId": request.image_id,

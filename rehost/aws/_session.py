@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass
 from functools import cached_property
@@ -40,8 +41,10 @@ class Session:
 
     @cached_property
     def boto(self) -> boto3.Session:
+        # AWS_REGION is what every SDK but boto3 reads; boto3 itself knows AWS_DEFAULT_REGION only.
+        region = self.settings.region or os.environ.get("AWS_REGION") or None
         with translated():
-            return boto3.Session(profile_name=self.settings.profile, region_name=self.settings.region)
+            return boto3.Session(profile_name=self.settings.profile, region_name=region)
 
     @property
     def region(self) -> str:

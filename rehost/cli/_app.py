@@ -6,7 +6,7 @@ import typer
 
 from rehost import __version__
 from rehost.cli import _connector, _doctor, _run, _sandbox, _status, _validate, _verify
-from rehost.cli._output import Exit, err, fail
+from rehost.cli._output import Exit, fail
 from rehost.errors import RehostError
 
 app = typer.Typer(
@@ -34,7 +34,7 @@ def _root(version: bool = typer.Option(False, "--version", help="Print the versi
 
 
 def main() -> None:
-    """Run the command; an error that is ours is one line on standard error and exit code 1."""
+    """Run the command; an error that is ours is one line on standard error and exit code 1. Ctrl-C is typer's: 130."""
     try:
         app()
     except RehostError as error:
@@ -42,6 +42,3 @@ def main() -> None:
             fail(error)
         except typer.Exit as end:
             raise SystemExit(end.exit_code) from None
-    except KeyboardInterrupt:
-        err.print("interrupted")
-        raise SystemExit(130) from None

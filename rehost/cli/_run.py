@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import time
+from collections.abc import Collection
 from dataclasses import asdict
 from typing import Annotated
 from uuid import uuid4
@@ -52,7 +54,11 @@ def run(
         for job, each in zip(jobs, runs, strict=True):
             out.print(f"{job.spec.server}: {each.id}")
         return
-    ended = _watch(control, jobs, runs)
+    try:
+        ended = _watch(control, jobs, runs)
+    except KeyboardInterrupt:
+        err.print("no longer watched: the connector goes on with it, and `rehost status` shows how far it is")
+        raise typer.Exit(130) from None
     if as_json:
         print_json(
             {"runs": [{"server": job.spec.server, **asdict(each)} for job, each in zip(jobs, ended, strict=True)]}
@@ -74,9 +80,15 @@ def find_job(control: ControlPlane, server: str, stack: str | None) -> Job:
         stacks = ", ".join(sorted(job.spec.stack for job in found))
         problem = f"{server} is in several stacks: {stacks}; name one with --stack"
     else:
-        known = ", ".join(sorted({job.spec.server for job in jobs})) or "none"
-        problem = f"there is no replication job for {server!r}; known servers: {known}"
+        problem = no_such_server(server, {job.spec.server for job in jobs})
     return fail(problem, Exit.USAGE)
+
+
+def no_such_server(server: str, known: Collection[str]) -> str:
+    """That there is no job of that name, with the nearest name, or all of them."""
+    near = difflib.get_close_matches(server, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known servers: {', '.join(sorted(known)) or 'none'}"
+    return f"there is no replication job for {server!r}; {hint}"
 
 
 def _serve(project: Project, control: ControlPlane, job: Job) -> None:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rehost.blocks import BLOCK_SIZE
 from rehost.cli._output import Exit, ago, fail, out, print_json, size
 from rehost.cli._project import Project, find_project
+from rehost.cli._run import no_such_server
 from rehost.control import ControlPlane, JobStatus, RunState
 
 
@@ -28,10 +29,11 @@ def status(
     """
     project = find_project(database)
     control = project.control()
-    statuses = [each for each in control.status(stack=stack) if not servers or each.job.spec.server in servers]
-    unknown = set(servers or ()) - {each.job.spec.server for each in statuses}
-    if unknown:
-        fail(f"no replication job for {', '.join(sorted(unknown))}", Exit.USAGE)
+    everything = control.status(stack=stack)
+    known = {each.job.spec.server for each in everything}
+    if unknown := sorted(set(servers or ()) - known):
+        fail(no_such_server(unknown[0], known), Exit.USAGE)
+    statuses = [each for each in everything if not servers or each.job.spec.server in servers]
     if as_json:
         print_json(_as_json(project, control, statuses))
         return

@@ -32,6 +32,7 @@ def validate(
                 f"[green]valid[/]: {len(estate.servers)} servers, {len(estate.applications)} applications, {len(estate.sources)} sources"
             )
         else:
-            err.print(f"[red]{sum(finding.is_error for finding in findings)} errors[/]; nothing was changed anywhere")
+            count = sum(finding.is_error for finding in findings)
+            err.print(f"[red]{count} error{'s' if count != 1 else ''}[/]; nothing was changed anywhere")
     if not valid:
         raise typer.Exit(Exit.USAGE)

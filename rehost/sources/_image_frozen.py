@@ -73,12 +73,20 @@ class FrozenImage:
         self._unchanged(since)
         return iter(())
 
+    def _open(self) -> int:
+        """The descriptor. A closed one is the caller's mistake: no ReadFailed, which would be retried."""
+        if self._fd < 0:
+            message = "the disk is closed; reopen its point in time first"
+            raise ValueError(message)
+        return self._fd
+
     def _allocated(self) -> Iterator[Extent]:
+        fd = self._open()
         at = 0
         while at < self.size:
             try:
-                start = os.lseek(self._fd, at, os.SEEK_DATA)
-                at = min(self.size, os.lseek(self._fd, start, os.SEEK_HOLE))
+                start = os.lseek(fd, at, os.SEEK_DATA)
+                at = min(self.size, os.lseek(fd, start, os.SEEK_HOLE))
             except OSError as error:
                 if error.errno == errno.ENXIO:  # nothing but a hole to the end
                     return
@@ -101,9 +109,10 @@ class FrozenImage:
             raise ChangesUnknown(disk=self.key, reason=f"{what}, and a raw file keeps no record of where")
 
     def read_into(self, offset: int, buffer: memoryview) -> int:
+        fd = self._open()
         wanted = max(0, min(len(buffer), self.size - offset))
         try:
-            got = os.preadv(self._fd, [buffer[:wanted]], offset)
+            got = os.preadv(fd, [buffer[:wanted]], offset)
         except OSError as error:
             raise ReadFailed(disk=self.key, offset=offset, detail=error.strerror) from error
         if wanted and not got:
@@ -111,10 +120,7 @@ class FrozenImage:
         return got
 
     def check(self) -> None:
-        if self._fd < 0:
-            message = "the disk is closed; reopen its point in time first"
-            raise ValueError(message)
-        if what := self._fingerprint.difference(Fingerprint.of(self._fd)):
+        if what := self._fingerprint.difference(Fingerprint.of(self._open())):
             raise SourceChanged(path=str(self._file.read_path), what=what, advice=_STOP_WRITER)
 
     def close(self) -> None:

@@ -55,6 +55,17 @@ class MemorySource:
         self.max_read = max_read
         self.failing_reads = 0  # so many of the next reads fail
 
+    def content(self, server: str, disk: int) -> bytes:
+        """What the disk holds now."""
+        with self._lock:
+            return bytes(self._servers[server][disk].content)
+
+    @property
+    def frozen(self) -> list[str]:
+        """The tokens of the points in time that have not been released."""
+        with self._lock:
+            return sorted(self._frozen)
+
     def write(self, server: str, disk: int, offset: int, data: bytes) -> None:
         with self._lock:
             target = self._servers[server][disk]
@@ -82,19 +93,13 @@ class MemorySource:
             yield DiscoveredServer(name, {"name": name}, found)
 
     def inspect(self, server: Locator) -> DiscoveredServer:
-        for found in self.discover():
-            if found.locator == server:
-                return found
-        raise ServerNotFound(name=server.get("name"), place="memory", hint=", ".join(sorted(self._servers)))
+        name = self._locate(server)
+        return next(found for found in self.discover() if found.name == name)
 
     def freeze(self, server: Locator, *, quiesce: Quiesce, run: str) -> FrozenMemory:
-        if set(server) != {"name"}:
-            raise LocatorInvalid(locator=dict(server), reason="give its `name` and nothing else")
         if quiesce is Quiesce.REQUIRE:
             raise QuiesceImpossible(detail="a server in memory has no guest")
-        name = server["name"]
-        if name not in self._servers:
-            raise ServerNotFound(name=name, place="memory", hint=f"its servers are: {', '.join(self._servers)}")
+        name = self._locate(server)
         token = f"{run}/{name}"
         with self._lock:
             if token not in self._frozen:
@@ -102,10 +107,18 @@ class MemorySource:
                 self._frozen[token] = FrozenMemory(self, token, disks)
             return self._frozen[token]
 
+    def _locate(self, server: Locator) -> str:
+        if set(server) != {"name"}:
+            raise LocatorInvalid(locator=dict(server), reason="give its `name` and nothing else")
+        name = server["name"]
+        if name not in self._servers:
+            raise ServerNotFound(name=name, place="memory", hint=f"its servers are: {', '.join(sorted(self._servers))}")
+        return str(name)
+
     def reopen(self, token: str) -> FrozenMemory:
         with self._lock:
             if token not in self._frozen:
-                raise FreezeLost(detail=f"{token} was released")
+                raise FreezeLost(detail=f"{token!r} was released, or is not a token of this source")
             return self._frozen[token]
 
     def close(self) -> None:
@@ -136,6 +149,8 @@ class FrozenMemoryDisk:
         if since is None:
             return _allocated(self._content)
         epoch, _, generation = since.partition(":")
+        if not (epoch.isdecimal() and generation.isdecimal()):
+            raise ChangesUnknown(disk=self.key, reason="the position that was stored is not one of a disk in memory")
         if epoch != self.position.partition(":")[0]:
             raise ChangesUnknown(disk=self.key, reason="the record of its changes was lost")
         changed = (extent for after, extent in self._changes if after >= int(generation))

@@ -41,6 +41,14 @@ def test_access_says_who_we_are(aws: Aws) -> None:
     assert (identity.account, identity.region) == ("123456789012", "eu-central-1")
 
 
+def test_the_region_is_taken_from_the_stack_else_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    assert Aws(AwsSettings()).region == "us-east-1"
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    assert Aws(AwsSettings()).region == "eu-west-1"
+    assert Aws(AwsSettings(region="eu-central-1")).region == "eu-central-1"
+
+
 def test_missing_settings_are_said_with_what_to_do(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RegionMissing, match="rehost:region"):
         Aws(AwsSettings(endpoint=sandbox.endpoint)).check_access()

@@ -1,0 +1,56 @@
+"""What the package promises: its names, and errors that survive pickle."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+import rehost.sources as sources
+from rehost.errors import RehostError
+from rehost.sources import SourceError, _errors
+
+PUBLIC = """
+SOURCE_TYPES ChangePosition ChangesUnknown Consistency DiscoveredDisk DiscoveredServer DiskMissing DiskUnreadable
+DiskUnsuitable FreezeLost FrozenDisk FrozenServer ImagesSource Locator LocatorInvalid MemorySource Quiesce
+QuiesceImpossible ReadFailed ServerNotFound Source SourceChanged SourceConfigInvalid SourceError SourceUnavailable
+open_source
+"""
+
+
+def test_the_public_names() -> None:
+    assert sources.__all__ == PUBLIC.split()
+    assert all(hasattr(sources, name) for name in sources.__all__)
+
+
+ERRORS: list[SourceError] = [
+    sources.SourceConfigInvalid(detail="no path"),
+    sources.SourceUnavailable(place="dc1", reason="refused"),
+    sources.LocatorInvalid(locator={"nme": "a"}, reason="give its name"),
+    sources.ServerNotFound(name="a", place="dc1", hint="known: b"),
+    sources.DiskMissing(path="a.raw"),
+    sources.DiskUnreadable(path="a.raw", reason="denied"),
+    sources.DiskUnsuitable(path="a.raw", reason="empty"),
+    sources.QuiesceImpossible(detail="no agent"),
+    sources.SourceChanged(path="a.raw", what="written", advice="stop it"),
+    sources.FreezeLost(detail="gone"),
+    sources.ChangesUnknown(disk="sda", reason="reset"),
+    sources.ReadFailed(disk="sda", offset=512, detail="EIO"),
+]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_errors_survive_pickle(error: SourceError) -> None:
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert (str(again), again.attributes, again.retryable) == (str(error), error.attributes, error.retryable)
+
+
+def test_every_error_is_in_the_list_above() -> None:
+    classes = {each for each in vars(_errors).values() if isinstance(each, type) and issubclass(each, RehostError)}
+    assert classes - {RehostError, SourceError} == {type(error) for error in ERRORS}
+
+
+def test_retryable_are_those_that_the_tree_says() -> None:
+    marked = {line.split()[1] for line in str(_errors.__doc__).splitlines() if line.endswith("(retryable)")}
+    assert {type(error).__name__ for error in ERRORS if error.retryable} == marked
