@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import pytest
 
-from rehost.sources.qemu._monitor import Monitor, qmp_session
+from rehost.sources.qemu import Monitor, qmp_session
 
 EMULATOR = "qemu-system-x86_64"
 _SECONDS = 30.0
@@ -33,6 +35,9 @@ class QemuMachine:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.qmp = folder / f"{name}.qmp"
+        self.control = (
+            folder / f"{name}.control"
+        )  # a second monitor, for the tests: the first takes one client at a time
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -47,7 +52,8 @@ class QemuMachine:
     def start(self) -> None:
         program = need(EMULATOR, "qemu-system-x86")
         arguments = [program, "-machine", "q35,accel=tcg", "-m", "16", "-S", "-nodefaults", "-display", "none"]
-        arguments += ["-name", self.name, "-qmp", f"unix:{self.qmp},server=on,wait=off", *self._extra]
+        arguments += ["-name", self.name, "-qmp", f"unix:{self.qmp},server=on,wait=off"]
+        arguments += ["-qmp", f"unix:{self.control},server=on,wait=off", *self._extra]
         for number, (name, path) in enumerate(self.disks.items()):
             form = "qcow2" if path.suffix == ".qcow2" else "raw"
             arguments += ["-drive", f"if=none,id=drive-{name},file={path},format={form},discard=unmap"]
@@ -56,7 +62,7 @@ class QemuMachine:
             arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
         deadline = time.monotonic() + _SECONDS
-        while not self.qmp.exists():
+        while not (self.qmp.exists() and self.control.exists()):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 pytest.fail(f"QEMU did not start: {self._said()}")
             time.sleep(0.01)
@@ -79,6 +85,7 @@ class QemuMachine:
             self._process.stderr.close()
         self._process = None
         self.qmp.unlink(missing_ok=True)
+        self.control.unlink(missing_ok=True)
 
     def restart(self, *, kill: bool = False) -> None:
         self.stop(kill=kill)
@@ -88,13 +95,19 @@ class QemuMachine:
         with self.session() as monitor:
             return monitor.execute(command, **arguments)
 
-    def session(self) -> Any:
-        return qmp_session(self.name, self.qmp)
+    def session(self) -> AbstractContextManager[Monitor]:
+        return qmp_session(self.name, self.control)
 
-    def write(self, disk: str, offset: int, length: int, pattern: int) -> None:
+    def write(self, disk: str, offset: int, data: bytes) -> None:
         """As the guest would: through the device."""
-        with self.session() as monitor:
-            write(monitor, disk, offset, length, pattern)
+        content = self.folder / f"{self.name}.write-{threading.get_ident()}"
+        content.write_bytes(data)
+        command = f'qemu-io -d /machine/peripheral/{disk}/virtio-backend "write -s {content} {offset} {len(data)}"'
+        try:
+            said = self.execute("human-monitor-command", command_line=command)
+        finally:
+            content.unlink()
+        assert said == "", said  # what it did, it says on stdout
 
     def leftovers(self) -> list[str]:
         """Everything in QEMU that bears our prefix, but for the lasting bitmaps."""
@@ -120,11 +133,6 @@ class QemuMachine:
         self._process.kill()
         _, errors = self._process.communicate()
         return errors.decode(errors="replace")
-
-
-def write(monitor: Monitor, disk: str, offset: int, length: int, pattern: int) -> None:
-    command = f'qemu-io -d /machine/peripheral/{disk}/virtio-backend "write -P {pattern} {offset} {length}"'
-    assert monitor.execute("human-monitor-command", command_line=command) == ""  # what it did, it says on stdout
 
 
 def make_disk(path: Path, size: int, content: Mapping[int, bytes] = {}) -> Path:

@@ -11,10 +11,10 @@ from rehost.errors import RehostError
 from rehost.sources import SourceError, _errors
 
 PUBLIC = """
-SOURCE_TYPES ChangePosition ChangesUnknown Consistency DiscoveredDisk DiscoveredServer DiskMissing DiskUnreadable
-DiskUnsuitable FreezeLost FrozenDisk FrozenServer ImagesSource Locator LocatorInvalid MemorySource Quiesce
-QuiesceImpossible ReadFailed ServerNotFound Source SourceChanged SourceConfigInvalid SourceError SourceUnavailable
-open_source
+SOURCE_TYPES ChangePosition ChangesUnknown CommandRefused Concern Consistency DiscoveredDisk DiscoveredServer DiskMissing
+DiskUnreadable DiskUnsuitable FreezeLost FrozenDisk FrozenServer ImagesSource Locator LocatorInvalid MemorySource
+QemuSource Quiesce QuiesceImpossible ReadFailed ServerNotFound ServerNotRunning Severity Source SourceChanged
+SourceConfigInvalid SourceError SourceUnavailable open_source
 """
 
 
@@ -26,6 +26,8 @@ def test_the_public_names() -> None:
 ERRORS: list[SourceError] = [
     sources.SourceConfigInvalid(detail="no path"),
     sources.SourceUnavailable(place="dc1", reason="refused"),
+    sources.ServerNotRunning(name="a", reason="no socket"),
+    sources.CommandRefused(place="a", command="transaction", reason="busy", kind="GenericError"),
     sources.LocatorInvalid(locator={"nme": "a"}, reason="give its name"),
     sources.ServerNotFound(name="a", place="dc1", hint="known: b"),
     sources.DiskMissing(path="a.raw"),

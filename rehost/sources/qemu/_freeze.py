@@ -35,12 +35,14 @@ _THAW_ATTEMPTS = 3
 def freeze(machine: Machine, scratch: Scratch, *, quiesce: Quiesce, run: str) -> FrozenMachine:
     """The point in time of `run`: the one that it took before, if that still stands. Raises SourceError."""
     scratch.prepare()
-    note = scratch.note()
-    if note is not None and note.run == run and note.token is not None:
-        with suppress(FreezeLost):
-            return reopen(machine, scratch, Moment.parse(note.token))
-    lock = scratch.lock(exclusive=True)
+    freezing = scratch.lock_freezing()
     try:
+        note = scratch.note()
+        if note is not None and note.run == run and note.token is not None:
+            with suppress(FreezeLost):
+                return reopen(machine, scratch, Moment.parse(note.token))
+        elif note is not None:
+            scratch.check_unused(note.run)
         with machine.session() as monitor:
             clear(monitor, machine, scratch)
             try:
@@ -49,11 +51,9 @@ def freeze(machine: Machine, scratch: Scratch, *, quiesce: Quiesce, run: str) ->
                 with suppress(SourceError):
                     clear(monitor, machine, scratch)
                 raise
-        lock.take(exclusive=False)
-    except BaseException:
-        lock.close()
-        raise
-    return FrozenMachine(machine, scratch, moment, lock)
+        return FrozenMachine(machine, scratch, moment, scratch.lock_using(run))
+    finally:
+        freezing.close()
 
 
 def _freeze(monitor: Monitor, machine: Machine, scratch: Scratch, quiesce: Quiesce, run: str) -> Moment:

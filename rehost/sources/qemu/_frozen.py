@@ -60,8 +60,7 @@ class Moment:
 def reopen(machine: Machine, scratch: Scratch, moment: Moment) -> FrozenMachine:
     """Raises FreezeLost, with nothing left behind; SourceUnavailable where QEMU cannot be asked now."""
     scratch.prepare()
-    lock = scratch.lock(exclusive=False)
-    frozen = FrozenMachine(machine, scratch, moment, lock)
+    frozen = FrozenMachine(machine, scratch, moment, scratch.lock_using(moment.run))
     try:
         with machine.session() as monitor:
             what = frozen.missing(monitor)

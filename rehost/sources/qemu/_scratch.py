@@ -81,8 +81,8 @@ class Scratch:
             raise SourceUnavailable(place=str(self.folder), reason=reason) from error
 
     def remove(self) -> None:
-        """All but the lock. Raises SourceUnavailable."""
-        for path in [*self.folder.glob(f"{self.stem}+*.qcow2"), self.socket, self._note]:
+        """All but the lock of freezing. Raises SourceUnavailable."""
+        for path in [*self.folder.glob(f"{self.stem}+*"), self.socket, self._note]:
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:
@@ -92,32 +92,54 @@ class Scratch:
     def _note(self) -> Path:
         return self.folder / f"{self.stem}.json"
 
-    def lock(self, *, exclusive: bool) -> Lock:
-        """Raises SourceUnavailable where somebody else holds it: the machine has one point in time at a time."""
-        path = self.folder / f"{self.stem}.lock"
+    def lock_freezing(self) -> Lock:
+        """Held while a point in time is taken or taken back. Raises SourceUnavailable where somebody else does."""
+        lock = self._lock(self.folder / f"{self.stem}.lock")
         try:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            lock.take(exclusive=True)
+        except BlockingIOError:
+            lock.close()
+            raise self._busy("another process is about to freeze it") from None
+        return lock
+
+    def lock_using(self, run: str) -> Lock:
+        """Held while the point in time of `run` is open somewhere."""
+        lock = self._lock(self._user(run))
+        lock.take(exclusive=False)  # the exclusive one is only tried, below
+        return lock
+
+    def check_unused(self, run: str) -> None:
+        """Raises SourceUnavailable where a live process has the point in time of `run` open."""
+        lock = self._lock(self._user(run))
+        try:
+            lock.take(exclusive=True)
+        except BlockingIOError:
+            raise self._busy(f"run {run} is copying it, and QEMU keeps one point in time of a server at once") from None
+        finally:
+            lock.close()
+
+    def _user(self, run: str) -> Path:
+        return self.folder / f"{self.stem}+{hashlib.sha256(run.encode()).hexdigest()[:12]}.lock"
+
+    def _lock(self, path: Path) -> Lock:
+        try:
+            return Lock(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         except OSError as error:
             reason = f"the scratch folder cannot be written to: {error.strerror}"
             raise SourceUnavailable(place=str(self.folder), reason=reason) from error
-        lock = Lock(fd)
-        try:
-            lock.take(exclusive=exclusive)
-        except BlockingIOError:
-            lock.close()
-            reason = f"another run is copying it (it holds {path}); QEMU keeps one point in time of a server at a time"
-            raise SourceUnavailable(place=self.stem.removeprefix(_names.PREFIX), reason=reason) from None
-        return lock
+
+    def _busy(self, reason: str) -> SourceUnavailable:
+        return SourceUnavailable(place=self.stem.removeprefix(_names.PREFIX), reason=f"{reason}; a later run may")
 
 
 class Lock:
-    """Held by a live process that uses a point in time; the kernel lets go of it when that process dies."""
+    """The kernel lets go of it when the process that holds it dies."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
 
     def take(self, *, exclusive: bool) -> None:
-        """Raises BlockingIOError. From exclusive to shared it always works."""
+        """Raises BlockingIOError."""
         fcntl.flock(self._fd, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
 
     def close(self) -> None:
