@@ -112,6 +112,7 @@ def _job_json(control: ControlPlane, status_: JobStatus) -> dict[str, Any]:
                 "scheduled_at": run.scheduled_at,
                 "started_at": run.started_at,
                 "completed_at": run.completed_at,
+                "consistency": run.consistency,
                 "image_id": run.image_id,
                 "disks": [
                     {

@@ -3,6 +3,7 @@
 from rehost.sources._errors import (
     CertificateRefused,
     ChangesUnknown,
+    CommandRefused,
     CredentialsRefused,
     DiskMissing,
     DiskUnreadable,
@@ -13,6 +14,7 @@ from rehost.sources._errors import (
     QuiesceImpossible,
     ReadFailed,
     ServerNotFound,
+    ServerNotRunning,
     ServerUnsuitable,
     SourceChanged,
     SourceConfigInvalid,
@@ -35,12 +37,14 @@ from rehost.sources._protocol import (
     Source,
 )
 from rehost.sources._registry import SOURCE_TYPES, open_source
+from rehost.sources.qemu import QemuSource
 
 __all__ = [
     "SOURCE_TYPES",
     "CertificateRefused",
     "ChangePosition",
     "ChangesUnknown",
+    "CommandRefused",
     "Concern",
     "Consistency",
     "CredentialsRefused",
@@ -57,10 +61,12 @@ __all__ = [
     "Locator",
     "LocatorInvalid",
     "MemorySource",
+    "QemuSource",
     "Quiesce",
     "QuiesceImpossible",
     "ReadFailed",
     "ServerNotFound",
+    "ServerNotRunning",
     "ServerUnsuitable",
     "Severity",
     "Source",

@@ -5,6 +5,8 @@ SourceError
 ├── SourceUnavailable     the place itself cannot be reached or listed            (retryable)
 ├── CredentialsRefused    the place does not take the user's name and password, or the user may not do this
 ├── CertificateRefused    the place shows a certificate that is not trusted
+├── ServerNotRunning      its machine does not run, and cannot be read while it does not
+├── CommandRefused        the platform would not carry a command out
 ├── LocatorInvalid        the spec's locator is not one this source understands, or leads outside of it
 ├── ServerNotFound        there is no such server
 ├── ServerUnsuitable      it is there, but no run of it could succeed
@@ -51,6 +53,18 @@ class CertificateRefused(SourceError):
     """Attributes: `place`, `reason` (ends with what to do)."""
 
     template = "the certificate of the source {place} is not trusted: {reason}"
+
+
+class ServerNotRunning(SourceError):
+    """Attributes: `name`, `reason`."""
+
+    template = "the server {name} is not running: {reason}"
+
+
+class CommandRefused(SourceError):
+    """Attributes: `place`, `command`, `reason` (in the platform's own words), `kind` (its class of error)."""
+
+    template = "{place} refused {command}: {reason}"
 
 
 class LocatorInvalid(SourceError):

@@ -45,9 +45,9 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True)
 class Concern:
-    """What is known about a server before a byte of it moves."""
+    """Something about a server that is better known before a byte moves."""
 
-    id: str
+    id: str  # stable, e.g. `qemu-volatile-bitmap`; the pages below docs/sources explain each
     severity: Severity
     message: str  # what it means
     remedy: str  # what to do

@@ -10,6 +10,7 @@ from typing import Any
 from rehost.sources._errors import SourceConfigInvalid
 from rehost.sources._images import ImagesSource
 from rehost.sources._protocol import Source
+from rehost.sources.qemu import QemuSource
 
 
 def _vsphere(config: Mapping[str, Any], base: Path) -> Source:
@@ -22,6 +23,7 @@ def _vsphere(config: Mapping[str, Any], base: Path) -> Source:
 #: The `type` of a source in the spec -> what makes it from its entry; relative paths are relative to `base`.
 _TYPES: Mapping[str, Callable[[Mapping[str, Any], Path], Source]] = {
     "images": lambda config, base: ImagesSource(config, base=base),
+    "qemu": lambda config, base: QemuSource(config, base=base),
     "vsphere": _vsphere,
 }
 

@@ -26,6 +26,9 @@ from rehost.spec._user_data import UserData
 
 Entry = Mapping[str, Any]  # of a shape that the schema has let through
 
+#: Keys of a source that are relative to the file in which they stand.
+_PATHS = ("path", "sockets", "scratch", "spool")
+
 _SECONDS = {"m": 60, "h": 3600, "d": 86400}
 
 
@@ -51,7 +54,7 @@ def _source(name: str, entry: Entry, spec: Merged, folder: Folder) -> SourceSpec
     def placed(values: Entry, keys: tuple[str, ...]) -> dict[str, Any]:
         return {key: folder.relative(home / value) if key in keys else value for key, value in values.items()}
 
-    config = placed(entry, ("path", "spool"))
+    config = placed(entry, _PATHS)
     for key, inner in (("tls", "caFile"), ("vddk", "libdir")):
         if key in config:
             config[key] = placed(config[key], (inner,))

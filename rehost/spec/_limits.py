@@ -12,7 +12,7 @@ from rehost.spec._merge import Merged
 #: VM Import/Export user guide, "Resource volume types and file systems": the root and 20 more.
 IMPORT_DISKS = 21
 #: By type of source: the keys of a locator that it understands.
-LOCATORS = {"images": ("name", "path", "disks"), "vsphere": ("name", "uuid", "moref", "path")}
+LOCATORS = {"images": ("name", "path", "disks"), "qemu": ("name",), "vsphere": ("name", "uuid", "moref", "path")}
 #: EC2 user guide, "Tag restrictions": 50 a resource; Name and rehost's own (stack, server, run, token) are among them.
 TAGS = 50 - 5
 #: EC2 instance types guide, "Naming conventions": after the generation, i is Intel, a is AMD, g is Graviton.

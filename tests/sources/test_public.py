@@ -12,10 +12,11 @@ from rehost.sources import SourceError, _errors
 from rehost.sources.vsphere import _errors as _vsphere_errors
 
 PUBLIC = """
-SOURCE_TYPES CertificateRefused ChangePosition ChangesUnknown Concern Consistency CredentialsRefused DiscoveredDisk
-DiscoveredServer DiskMissing DiskUnreadable DiskUnsuitable FreezeFailed FreezeLost FrozenDisk FrozenServer
-ImagesSource Locator LocatorInvalid MemorySource Quiesce QuiesceImpossible ReadFailed ServerNotFound ServerUnsuitable
-Severity Source SourceChanged SourceConfigInvalid SourceError SourceUnavailable open_source
+SOURCE_TYPES CertificateRefused ChangePosition ChangesUnknown CommandRefused Concern Consistency CredentialsRefused
+DiscoveredDisk DiscoveredServer DiskMissing DiskUnreadable DiskUnsuitable FreezeFailed FreezeLost FrozenDisk
+FrozenServer ImagesSource Locator LocatorInvalid MemorySource QemuSource Quiesce QuiesceImpossible ReadFailed
+ServerNotFound ServerNotRunning ServerUnsuitable Severity Source SourceChanged SourceConfigInvalid SourceError
+SourceUnavailable open_source
 """
 
 
@@ -29,6 +30,8 @@ ERRORS: list[SourceError] = [
     sources.SourceUnavailable(place="dc1", reason="refused"),
     sources.CredentialsRefused(place="dc1", reason="wrong password"),
     sources.CertificateRefused(place="dc1", reason="self-signed"),
+    sources.ServerNotRunning(name="a", reason="no socket"),
+    sources.CommandRefused(place="a", command="transaction", reason="busy", kind="GenericError"),
     sources.LocatorInvalid(locator={"nme": "a"}, reason="give its name"),
     sources.ServerNotFound(name="a", place="dc1", hint="known: b"),
     sources.ServerUnsuitable(name="a", problems="no disks"),
