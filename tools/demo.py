@@ -29,7 +29,7 @@ FOLDER = ROOT / "build" / "demo"
 CACHE = ROOT / ".cache"
 MESSAGE = "written on the source disk in act 5"
 #: What SOURCE=... may be beside `images`: the module whose `demo(keep)` makes that demo.
-LIVE = {"qemu": "tools.demo_qemu"}
+LIVE = {"qemu": "tools.demo_qemu", "vsphere": "tools.demo_vsphere"}
 CONSOLE_SECONDS = 150  # a guest without KVM takes some 20 to 40 s to boot on two cores
 
 console = Console(highlight=False)

@@ -86,6 +86,11 @@ class LiveGuest:
     ) -> None:
         self.stop()
 
+    @property
+    def pid(self) -> int:
+        """Of its QEMU; 0 while it is off."""
+        return self._process.pid if self._process is not None else 0
+
     def start(self) -> None:
         """Power on. Raises ToolMissing without QEMU."""
         program = _tools.find("qemu-system-x86_64")
