@@ -120,7 +120,7 @@ class VSphere:
         self._call("DELETE", "faults")
 
     def state(self) -> dict[str, Any]:
-        """`calls` by method, `snapshots` by machine, `frozen` sets of disks, `sentBytes` and `requests` of flat files."""
+        """`calls` by method, `snapshots` by machine, `frozen` sets of disks, `frozenFiles` by snapshot and live file, `sentBytes` and `requests` of flat files."""
         return dict(self._call("GET", "state"))
 
     def _call(self, method: str, page: str, body: Any = None) -> Any:

@@ -121,6 +121,13 @@ func serveControl(c *center, g *gate) (string, error) {
 	mux.HandleFunc("GET /state", func(w http.ResponseWriter, _ *http.Request) {
 		c.mu.Lock()
 		calls, frozen := maps.Clone(c.calls), len(c.sets)
+		paths := map[string]map[string]string{}
+		for _, set := range c.sets {
+			paths[set.snapshot.Value] = map[string]string{}
+			for _, disk := range set.disks {
+				paths[set.snapshot.Value][disk.flat] = disk.path
+			}
+		}
 		c.mu.Unlock()
 		snapshots := map[string][]string{}
 		for _, entity := range c.model.Map().All("VirtualMachine") {
@@ -132,7 +139,7 @@ func serveControl(c *center, g *gate) (string, error) {
 		g.mu.Lock()
 		reply := map[string]any{
 			"calls": calls, "frozen": frozen, "snapshots": snapshots, "sentBytes": g.read, "requests": g.requests,
-			"folderLogins": g.logins,
+			"folderLogins": g.logins, "frozenFiles": paths,
 		}
 		g.mu.Unlock()
 		answer(w, reply, nil)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ from rehost.sources.vsphere._inventory import (
 )
 from rehost.sources.vsphere._locate import locate
 from rehost.sources.vsphere._names import is_ours
+from rehost.sources.vsphere._vddk import VddkReader
 
 log = structlog.get_logger("rehost.sources.vsphere")
 
@@ -176,7 +177,7 @@ class VSphereSource:
                 reason = f"{problem}; `transport: auto` reads it another way"
                 raise DiskUnsuitable(path=state.disks[0].file, reason=reason)
             if problem:
-                wanted = Transport.EXPORT
+                wanted = Transport.VDDK if self._config.vddk else Transport.EXPORT
                 log.info("the disks are not read over /folder", server=state.name, reason=problem, instead=wanted.value)
         state = replace(state, transport=wanted.value)
         return FrozenMachine(self._client, state, self._reader(state))
@@ -190,8 +191,14 @@ class VSphereSource:
 
     def _reader(self, state: FreezeState) -> DiskReader:
         """Closed with the source at the latest."""
-        kind = HttpsReader if state.transport == Transport.HTTPS else ExportReader
-        reader: DiskReader = kind(self._client, state)
+        kinds: Mapping[str, Callable[[Client, FreezeState], DiskReader]] = {
+            Transport.HTTPS: HttpsReader,
+            Transport.VDDK: VddkReader,
+            Transport.EXPORT: ExportReader,
+        }
+        if state.transport not in kinds:
+            raise FreezeLost(detail=f"its transport {state.transport!r} is not known")
+        reader = kinds[state.transport](self._client, state)
         self._readers.append(reader)
         return reader
 
