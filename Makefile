@@ -3,7 +3,7 @@ RUN := sh tools/run.sh
 VENV := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test shell coldsnap doctor clean distclean
+.PHONY: help setup demo test shell coldsnap vcenter doctor clean distclean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +22,9 @@ shell: setup ## Open a shell with pulumi and rehost; after `make demo KEEP=1`, w
 
 coldsnap: ## Build coldsnap with cargo; the tests hold the sandbox to it
 	@$(RUN) tools.coldsnap
+
+vcenter: ## Build the vCenter simulator with Go, for the tests and the demo of vSphere
+	@$(RUN) tools.vsphere_sim
 
 doctor: setup ## Say what this machine lacks, and what that costs
 	@$(VENV)/rehost doctor

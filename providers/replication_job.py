@@ -10,7 +10,7 @@ from providers._stack import Stack, stack
 from rehost.aws import AwsError
 from rehost.connector import remove_job, settle
 from rehost.control import JobSpec, JobState
-from rehost.sources import SourceError, open_source
+from rehost.sources import DiscoveredServer, Severity, SourceError, open_source
 
 #: Another machine is another job; everything else changes in place and keeps the blocks that were copied.
 REPLACES = ("stack", "server", "sourceName", "locator")
@@ -91,7 +91,9 @@ def _inspected(here: Stack, props: Props) -> tuple[list[CheckFailure], list[int]
     try:
         source = open_source(props["source"], base=here.settings.root)
         try:
-            return [], [disk.size for disk in source.inspect(props["locator"]).disks]
+            found = source.inspect(props["locator"])
+            _warn(props["server"], found)
+            return [], [disk.size for disk in found.disks]
         finally:
             source.close()
     except SourceError as error:
@@ -111,6 +113,13 @@ def _image_failures(here: Stack, olds: Props, news: Props, sizes: list[int]) -> 
 def _spreads_otherwise(olds: Props, news: Props) -> bool:
     before, after = olds.get("image", {}), news.get("image", {})
     return any(before.get(key) != after.get(key) for key in ("copies", "shareWith"))
+
+
+def _warn(server: str, found: DiscoveredServer) -> None:
+    """What is printed appears in the preview. Errors have been refused by then."""
+    for concern in found.concerns:
+        if concern.severity is Severity.WARNING:
+            print(f"{server}: {concern.id}: {concern.message}; {concern.remedy}", flush=True)
 
 
 def _put(here: Stack, props: Props) -> str:

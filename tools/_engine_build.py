@@ -55,7 +55,7 @@ require {_PULUMI}/sdk/v3 v{LANGUAGE_HOST_VERSION}
 
 def build(target: Path, progress: Progress) -> None:
     """Build the engine into the new directory `target`. Raises `SetupError`; a retry reuses what Go has compiled."""
-    go, environment = _go()
+    go, environment = find_go(OLDEST_GO, "The Pulumi engine is not installed")
     target.mkdir()
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="modules-") as scratch:
         engine, host = Path(scratch) / "engine", Path(scratch) / "host"
@@ -91,9 +91,12 @@ def go_version(text: str) -> tuple[int, int, int] | None:
     return (int(found[1]), int(found[2]), int(found[3] or 0)) if found else None
 
 
-def _go() -> tuple[str, Mapping[str, str]]:
-    """A Go that is recent enough, and the environment to run it in."""
-    needed = ".".join(map(str, OLDEST_GO))
+def find_go(oldest: tuple[int, int, int], purpose: str) -> tuple[str, Mapping[str, str]]:
+    """A Go of at least the version `oldest`, and the environment to run it in.
+
+    Raises `SetupError`, which begins with `purpose`, where there is none.
+    """
+    needed = ".".join(map(str, oldest))
     advice = (
         f"Install Go {needed} or newer from https://go.dev/dl/ (Debian's golang-go is too old), or Pulumi itself:",
         "https://www.pulumi.com/docs/install/",
@@ -107,13 +110,12 @@ def _go() -> tuple[str, Mapping[str, str]]:
             continue
         seen.append(f"{go} is {'.'.join(map(str, version))}")
         # Since 1.21 Go fetches a newer toolchain through the proxy where it may.
-        toolchain = "local" if version >= OLDEST_GO else f"go{needed}"
+        toolchain = "local" if version >= oldest else f"go{needed}"
         environment = _environment(go, toolchain)
-        if (go_version(ask(go, "version", env=environment, seconds=120)) or (0, 0, 0)) >= OLDEST_GO:
+        if (go_version(ask(go, "version", env=environment, seconds=120)) or (0, 0, 0)) >= oldest:
             return go, environment
     found = f" ({', '.join(seen)})" if seen else ""
-    what = f"The Pulumi engine is not installed, and Go {needed} to build it is not here{found}."
-    raise SetupError(what=what, todo=advice)
+    raise SetupError(what=f"{purpose}, and Go {needed} to build it is not here{found}.", todo=advice)
 
 
 def _environment(go: str, toolchain: str) -> Mapping[str, str]:

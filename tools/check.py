@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from tools import coldsnap
+from tools import coldsnap, vsphere_sim
 from tools._errors import SetupError
 from tools._paths import ROOT, VENV
 from tools._progress import Progress
@@ -48,6 +48,10 @@ def _report(progress: Progress, variables: dict[str, str]) -> None:
         progress.warn(f"  not here: {package:<16} {cost}")
     if lacking:
         progress.warn(f"  Debian and Ubuntu: apt-get install {' '.join(package for package, _ in lacking)}")
+    try:
+        vsphere_sim.ensure(progress)
+    except SetupError as error:
+        progress.warn(f"  the vsphere source is not tested: {error}")
     if coldsnap.cargo() is None:
         progress.warn("  not here: cargo            coldsnap is not built, and not tested against the sandbox")
         return

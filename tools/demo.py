@@ -6,6 +6,7 @@ Everything it does, a user could type: it edits YAML, and calls `pulumi` and `re
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -27,18 +28,23 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "build" / "demo"
 CACHE = ROOT / ".cache"
 MESSAGE = "written on the source disk in act 5"
+#: What SOURCE=... may be beside `images`: the module whose `demo(keep)` makes that demo.
+LIVE = {"qemu": "tools.demo_qemu", "vsphere": "tools.demo_vsphere"}
 CONSOLE_SECONDS = 150  # a guest without KVM takes some 20 to 40 s to boot on two cores
 
 console = Console(highlight=False)
 
 
 class Demo:
-    """The acts, in order; `result` is what `result.json` will say."""
+    """The acts, in order; `result` is what the result's file will say."""
 
-    def __init__(self, keep: bool) -> None:
+    #: The result's file in `build/demo`.
+    result_file = "result.json"
+
+    def __init__(self, keep: bool, project: DemoProject | None = None) -> None:
         self.keep = keep
         self.result: dict[str, Any] = {"servers": {}, "console_line": None, "leftovers": None, "seconds": {}}
-        self.project = DemoProject(ROOT, FOLDER, console)
+        self.project = project or DemoProject(ROOT, FOLDER, console)
         self.machines: Machines
 
     @contextmanager
@@ -61,12 +67,12 @@ class Demo:
             self.project.pulumi("up", "--yes", "--skip-preview")
             self.project.rehost("status")
         with self.act(4, "the snapshots, read back and compared"):
-            self.verify()
+            self.verify("--source")
         with self.act(5, "a change on a source disk, and how little of it moves"):
             write_file(self.machines.web.disks[0].path, MESSAGE_PATH, f"{MESSAGE}\n".encode())
             console.print(f"wrote [green]{MESSAGE!r}[/] into web-01's root file system")
             self.project.rehost("run", "web-01", "db-01")
-            self.verify()
+            self.verify("--source")
         with self.act(6, "phase: test, another instance type"):
             self.project.edit_spec(
                 {"phase: replicate": "phase: test", "instanceType: t3.micro": "instanceType: t3.small"}
@@ -92,10 +98,10 @@ class Demo:
                 table.add_row(machine.name, disk.path.name, _mib(stat.st_size), _mib(stat.st_blocks * 512))
         console.print(table)
 
-    def verify(self) -> None:
-        """`rehost verify` compares with the manifest and, block by block, with the source itself."""
-        self.project.rehost("verify", "--source")
-        report = self.project.rehost_json("verify", "--source", "--json")
+    def verify(self, *options: str) -> None:
+        """`rehost verify` compares with the manifest and, with `--source`, block by block with the source itself."""
+        self.project.rehost("verify", *options)
+        report = self.project.rehost_json("verify", *options, "--json")
         status = self.project.rehost_json("status", "--json")
         for server in report["servers"]:
             entry = self.result["servers"].setdefault(
@@ -109,7 +115,7 @@ class Demo:
                 known = entry["disks"][index]
                 known["bytes"] = disk["bytes"]
                 known["allocated_bytes"] = disk["allocated_bytes"]
-                known["verified"] = disk["verified"] and disk["matches_source"]
+                known["verified"] = disk["verified"] and (disk["matches_source"] or "--source" not in options)
                 if disk["snapshot_id"] not in known["snapshot_ids"]:
                     known["snapshot_ids"].append(disk["snapshot_id"])
                     known["sent_bytes"].append(disk["sent_bytes"])
@@ -123,21 +129,24 @@ class Demo:
                 "[yellow]no console:[/] needs the Debian package qemu-system-x86 (and the boot disk of act 1)"
             )
             return
-        instance_id = outputs["instances"]["web-01"]["instanceId"]
+        line = self.await_console(outputs["instances"]["web-01"]["instanceId"], MESSAGE)
+        console.print(f"the migrated machine says: [bold green]{line}[/]")
+
+    def await_console(self, instance_id: str, wanted: str) -> str:
+        """The first line with `wanted` on the console of an instance, which the sandbox boots in QEMU."""
         console.print(f"waiting for the console of {instance_id}, which boots the migrated disk in QEMU ...")
         ec2 = boto3.client("ec2", endpoint_url=self.project.endpoint, **self.project.credentials)
         deadline = time.monotonic() + CONSOLE_SECONDS
         while time.monotonic() < deadline:
             text = ec2.get_console_output(InstanceId=instance_id, Latest=True).get("Output", "")
-            line = next((line.strip() for line in text.splitlines() if MESSAGE in line), None)
+            line = next((line.strip() for line in text.splitlines() if wanted in line), None)
             if line:
                 self.result["console_line"] = line
-                console.print(f"the migrated machine says: [bold green]{line}[/]")
-                return
+                return str(line)
             time.sleep(0.5)
         console.print(text[-3000:], markup=False)
         raise SystemExit(
-            f"the migrated machine did not print {MESSAGE!r} within {CONSOLE_SECONDS} s; its console is above"
+            f"the migrated machine did not print {wanted!r} within {CONSOLE_SECONDS} s; its console is above"
         )
 
     def leftovers(self) -> None:
@@ -149,8 +158,11 @@ class Demo:
             raise SystemExit("pulumi destroy left something behind")
         console.print("[green]nothing in the sandbox carries this stack's tags any longer[/]")
 
+    def close(self) -> None:
+        """End what else was started; here, nothing."""
+
     def write_result(self) -> Path:
-        path = FOLDER / "result.json"
+        path = FOLDER / self.result_file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(self.result, indent=2) + "\n")
         return path
@@ -161,7 +173,25 @@ def _mib(size: int) -> str:
 
 
 def main() -> int:
-    demo = Demo(keep=os.environ.get("KEEP", "") not in ("", "0"))
+    keep = os.environ.get("KEEP", "") not in ("", "0")
+    source = os.environ.get("SOURCE", "")
+    try:
+        demo = _demo(source, keep)
+    except KeyError:
+        raise SystemExit(f"SOURCE={source} is not one of: images, {', '.join(LIVE)}") from None
+    return perform(demo)
+
+
+def _demo(source: str, keep: bool) -> Demo:
+    """The demo of a source; live ones are imported only when asked for. Raises KeyError."""
+    if source in ("", "images"):
+        return Demo(keep)
+    demo: Demo = importlib.import_module(LIVE[source]).demo(keep)
+    return demo
+
+
+def perform(demo: Demo) -> int:
+    """Play it, write down what was measured, and end what it started, whatever happens."""
     started = time.monotonic()
     try:
         demo.play()
@@ -170,6 +200,7 @@ def main() -> int:
         path = demo.write_result()
         if not demo.keep:
             demo.project.stop()
+        demo.close()
     console.print()
     console.rule("[bold green]done[/]", align="left")
     table = Table("server", "disk", "size", "allocated", "sent by each run", "verified", box=None, pad_edge=False)

@@ -65,8 +65,9 @@ applications:
 class DemoProject:
     """The repository's own Pulumi project with a stack `demo`, whose endpoint is a sandbox of this process."""
 
-    def __init__(self, root: Path, folder: Path, console: Console) -> None:
-        self.root, self.folder, self.console = root, folder, console
+    def __init__(self, root: Path, folder: Path, console: Console, text: str = SPEC) -> None:
+        """`text` is the spec to begin with."""
+        self.root, self.folder, self.console, self.text = root, folder, console, text
         self.specs = folder / "specs"
         self.spec = self.specs / "estate.yaml"
         self.env_file = folder / "env"
@@ -88,7 +89,7 @@ class DemoProject:
     def start(self) -> None:
         """Start the sandbox, write the spec, and make the stack."""
         self.specs.mkdir(parents=True)
-        self.spec.write_text(SPEC)
+        self.spec.write_text(self.text)
         # Detached: with KEEP=1 it outlives the demo.
         sandbox = Sandbox(self.folder / "sandbox", options=()).start(detached=True)
         self.endpoint = sandbox.endpoint
@@ -147,9 +148,12 @@ class DemoProject:
 
     def owned(self) -> list[str]:
         """Everything in the sandbox's EC2 with this stack's tag, one line each."""
+        return [str(entry) for entry in self.aws().list_owned(STACK)]
+
+    def aws(self) -> Aws:
+        """The sandbox, as the product speaks to it."""
         os.environ.update(CREDENTIALS)
-        aws = Aws(AwsSettings(region=REGION, profile=None, endpoint=self.endpoint))
-        return [str(entry) for entry in aws.list_owned(STACK)]
+        return Aws(AwsSettings(region=REGION, profile=None, endpoint=self.endpoint))
 
     def stop(self) -> None:
         """End what `start` started; the files stay for a look."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from rehost import __version__
-from rehost.cli import _catalog, _connector, _doctor, _jobs, _run, _sandbox, _status, _validate, _verify
+from rehost.cli import _catalog, _connector, _discover, _doctor, _jobs, _run, _sandbox, _status, _validate, _verify
 from rehost.cli._output import Exit, fail
 from rehost.errors import RehostError
 
@@ -18,6 +18,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("validate")(_validate.validate)
+app.command("discover")(_discover.discover)
 app.command("status")(_status.status)
 app.command("run")(_run.run)
 app.command("pause")(_jobs.pause)

@@ -109,6 +109,7 @@ def _run(run: Run, disks: list[RunDisk]) -> dict[str, Any]:
         "started_at": run.started_at,
         "frozen_at": run.frozen_at,
         "completed_at": run.completed_at,
+        "consistency": run.consistency,
         "image_id": run.image_id,
         "sent_bytes": run.sent_bytes,
         "missed": run.missed,

@@ -1,15 +1,21 @@
 """The places servers live, each behind the protocol in `_protocol.py`."""
 
 from rehost.sources._errors import (
+    CertificateRefused,
     ChangesUnknown,
+    CommandRefused,
+    CredentialsRefused,
     DiskMissing,
     DiskUnreadable,
     DiskUnsuitable,
+    FreezeFailed,
     FreezeLost,
     LocatorInvalid,
     QuiesceImpossible,
     ReadFailed,
     ServerNotFound,
+    ServerNotRunning,
+    ServerUnsuitable,
     SourceChanged,
     SourceConfigInvalid,
     SourceError,
@@ -19,6 +25,7 @@ from rehost.sources._images import ImagesSource
 from rehost.sources._memory import MemorySource
 from rehost.sources._protocol import (
     ChangePosition,
+    Concern,
     Consistency,
     DiscoveredDisk,
     DiscoveredServer,
@@ -26,20 +33,27 @@ from rehost.sources._protocol import (
     FrozenServer,
     Locator,
     Quiesce,
+    Severity,
     Source,
 )
 from rehost.sources._registry import SOURCE_TYPES, open_source
+from rehost.sources.qemu import QemuSource
 
 __all__ = [
     "SOURCE_TYPES",
+    "CertificateRefused",
     "ChangePosition",
     "ChangesUnknown",
+    "CommandRefused",
+    "Concern",
     "Consistency",
+    "CredentialsRefused",
     "DiscoveredDisk",
     "DiscoveredServer",
     "DiskMissing",
     "DiskUnreadable",
     "DiskUnsuitable",
+    "FreezeFailed",
     "FreezeLost",
     "FrozenDisk",
     "FrozenServer",
@@ -47,10 +61,14 @@ __all__ = [
     "Locator",
     "LocatorInvalid",
     "MemorySource",
+    "QemuSource",
     "Quiesce",
     "QuiesceImpossible",
     "ReadFailed",
     "ServerNotFound",
+    "ServerNotRunning",
+    "ServerUnsuitable",
+    "Severity",
     "Source",
     "SourceChanged",
     "SourceConfigInvalid",

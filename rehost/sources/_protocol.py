@@ -35,6 +35,24 @@ class Consistency(StrEnum):
     FILESYSTEM = "filesystem"  # the guest's file systems were frozen
 
 
+class Severity(StrEnum):
+    """How much a concern weighs."""
+
+    ERROR = "error"  # no run can succeed: `inspect` refuses the server
+    WARNING = "warning"  # runs succeed, at a price or a risk
+    INFO = "info"
+
+
+@dataclass(frozen=True)
+class Concern:
+    """Something about a server that is better known before a byte moves."""
+
+    id: str  # stable, e.g. `qemu-volatile-bitmap`; the pages below docs/sources explain each
+    severity: Severity
+    message: str  # what it means
+    remedy: str  # what to do
+
+
 @dataclass(frozen=True)
 class DiscoveredDisk:
     key: str
@@ -49,6 +67,7 @@ class DiscoveredServer:
     locator: Mapping[str, Any]
     disks: Sequence[DiscoveredDisk]
     facts: Mapping[str, Any] = field(default_factory=dict)  # guest OS, firmware, cpus, memory ... where known
+    concerns: Sequence[Concern] = ()
 
 
 class FrozenDisk(Protocol):

@@ -10,10 +10,21 @@ from typing import Any
 from rehost.sources._errors import SourceConfigInvalid
 from rehost.sources._images import ImagesSource
 from rehost.sources._protocol import Source
+from rehost.sources.qemu import QemuSource
+
+
+def _vsphere(config: Mapping[str, Any], base: Path) -> Source:
+    # Only here: pyVmomi builds thousands of classes when it is imported, which takes longer than most commands.
+    from rehost.sources.vsphere import VSphereSource
+
+    return VSphereSource(config, base=base)
+
 
 #: The `type` of a source in the spec -> what makes it from its entry; relative paths are relative to `base`.
 _TYPES: Mapping[str, Callable[[Mapping[str, Any], Path], Source]] = {
     "images": lambda config, base: ImagesSource(config, base=base),
+    "qemu": lambda config, base: QemuSource(config, base=base),
+    "vsphere": _vsphere,
 }
 
 SOURCE_TYPES = tuple(_TYPES)

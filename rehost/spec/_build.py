@@ -29,6 +29,9 @@ from rehost.spec._user_data import UserData
 
 Entry = Mapping[str, Any]  # of a shape that the schema has let through
 
+#: Keys of a source that are relative to the file in which they stand.
+_PATHS = ("path", "sockets", "scratch", "spool")
+
 
 def estate(spec: Merged, folder: Folder, user_data: Mapping[str, UserData]) -> Estate:
     entries: Any = spec.entries
@@ -48,10 +51,16 @@ def estate(spec: Merged, folder: Folder, user_data: Mapping[str, UserData]) -> E
 
 
 def _source(name: str, entry: Entry, spec: Merged, folder: Folder) -> SourceSpec:
-    home = folder.root / spec.file("sources", name)
-    config = {key: value for key, value in entry.items() if key != "maxConcurrentRuns"}
-    at_once = entry.get("maxConcurrentRuns")
-    return SourceSpec(name, {**config, "path": folder.relative(home.parent / entry["path"])}, at_once)
+    home = (folder.root / spec.file("sources", name)).parent
+
+    def placed(values: Entry, keys: tuple[str, ...]) -> dict[str, Any]:
+        return {key: folder.relative(home / value) if key in keys else value for key, value in values.items()}
+
+    config = placed({key: value for key, value in entry.items() if key != "maxConcurrentRuns"}, _PATHS)
+    for key, inner in (("tls", "caFile"), ("vddk", "libdir")):
+        if key in config:
+            config[key] = placed(config[key], (inner,))
+    return SourceSpec(name, config, entry.get("maxConcurrentRuns"))
 
 
 def _schedule(name: str, entry: Entry) -> Schedule:

@@ -9,6 +9,8 @@ from rehost.spec._checks import members
 from rehost.spec._findings import Finding, short
 from rehost.spec._merge import Merged
 
+#: By type of source: the keys of a locator that it understands.
+LOCATORS = {"images": ("name", "path", "disks"), "qemu": ("name",), "vsphere": ("name", "uuid", "moref", "path")}
 #: EC2 user guide, "Tag restrictions": 50 a resource; Name and rehost's own (stack, server, run, token) are among them.
 TAGS = 50 - 5
 #: EC2 instance types guide, "Naming conventions": after the generation, i is Intel, a is AMD, g is Graviton.
@@ -20,6 +22,7 @@ def findings(spec: Merged) -> Iterator[Finding]:
     for server in spec.names("servers"):
         yield from _processor(spec, server)
         yield from _quiesce(spec, server)
+        yield from _locator(spec, server)
         yield from _tags(spec, server, applications.get(server))
     yield from _addresses(spec)
     yield from _machines(spec)
@@ -61,6 +64,19 @@ def _quiesce(spec: Merged, server: str) -> Iterator[Finding]:
         if spec.text(*where) == "require":
             message = "a source of type images has no guest that could be quiesced"
             yield Finding.at(spec.place(*where), "no-guest", message, "use quiesce: none, and stop the server first")
+
+
+def _locator(spec: Merged, server: str) -> Iterator[Finding]:
+    source = spec.text("servers", server, "source")
+    kind = spec.text("sources", source, "type") if source is not None else None
+    known = LOCATORS.get(str(kind))
+    if known is None:
+        return
+    for key in spec.names("servers", server, "locator"):
+        if key not in known and any(key in keys for keys in LOCATORS.values()):
+            where = spec.place("servers", server, "locator", key)
+            message = f"a source of type {kind} finds no machine by {key}"
+            yield Finding.at(where, "wrong-locator", message, f"use one of {', '.join(known)}")
 
 
 def _tags(spec: Merged, server: str, application: str | None) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from rehost.spec._findings import Position
 @dataclass(frozen=True)
 class SourceSpec:
     name: str
-    config: Mapping[str, Any]  # `type` and what belongs to it; `path` relative to the project where it lies in it
+    config: Mapping[str, Any]  # `type` and what belongs to it; paths relative to the project where they lie in it
     max_concurrent_runs: int | None = None
 
     @property

@@ -83,8 +83,12 @@ for card in /sys/class/net/e*; do
         echo "rehost: network: $(ip -4 -o addr show "${card##*/}" | sed 's/.*inet \\([^ ]*\\).*/\\1/')"
 done
 httpd -p 80 -h /srv/www
+[ ! -f /etc/rehost-live ] || sh /etc/rehost-live &
 echo "rehost: ready"
 """
+
+#: Where a live machine has `live.sh`.
+LIVE_PATH = "/etc/rehost-live"
 
 UDHCPC = """\
 #!/bin/busybox sh
@@ -102,7 +106,10 @@ def rc(data_label: str | None) -> str:
 
 
 def syslinux_config(root_uuid: str) -> str:
-    """The boot loader's configuration: no menu, no waiting, the console on the first serial port."""
+    """The boot loader's configuration: no menu, no waiting, the console on the first serial port.
+
+    `no_timer_check`: under an emulator on a busy host, the kernel's test of the timer may fail, and it panics then.
+    """
     return (
         "SERIAL 0 115200\n"
         "PROMPT 0\n"
@@ -111,5 +118,5 @@ def syslinux_config(root_uuid: str) -> str:
         "LABEL linux\n"
         "  KERNEL vmlinuz\n"
         "  INITRD initrd.img\n"
-        f"  APPEND root=UUID={root_uuid} console=tty0 console=ttyS0,115200 net.ifnames=0 quiet\n"
+        f"  APPEND root=UUID={root_uuid} console=tty0 console=ttyS0,115200 net.ifnames=0 no_timer_check quiet\n"
     )

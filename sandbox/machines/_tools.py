@@ -24,6 +24,8 @@ PACKAGES: Mapping[str, str] = {
     "apt-cache": "apt",
     "dpkg-deb": "dpkg",
     "dpkg-query": "dpkg",
+    "qemu-system-x86_64": "qemu-system-x86",
+    "qemu-img": "qemu-utils",
 }
 
 # An ordinary user's PATH leaves out where Debian keeps e2fsprogs.

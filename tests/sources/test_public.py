@@ -9,12 +9,14 @@ import pytest
 import rehost.sources as sources
 from rehost.errors import RehostError
 from rehost.sources import SourceError, _errors
+from rehost.sources.vsphere import _errors as _vsphere_errors
 
 PUBLIC = """
-SOURCE_TYPES ChangePosition ChangesUnknown Consistency DiscoveredDisk DiscoveredServer DiskMissing DiskUnreadable
-DiskUnsuitable FreezeLost FrozenDisk FrozenServer ImagesSource Locator LocatorInvalid MemorySource Quiesce
-QuiesceImpossible ReadFailed ServerNotFound Source SourceChanged SourceConfigInvalid SourceError SourceUnavailable
-open_source
+SOURCE_TYPES CertificateRefused ChangePosition ChangesUnknown CommandRefused Concern Consistency CredentialsRefused
+DiscoveredDisk DiscoveredServer DiskMissing DiskUnreadable DiskUnsuitable FreezeFailed FreezeLost FrozenDisk
+FrozenServer ImagesSource Locator LocatorInvalid MemorySource QemuSource Quiesce QuiesceImpossible ReadFailed
+ServerNotFound ServerNotRunning ServerUnsuitable Severity Source SourceChanged SourceConfigInvalid SourceError
+SourceUnavailable open_source
 """
 
 
@@ -26,20 +28,32 @@ def test_the_public_names() -> None:
 ERRORS: list[SourceError] = [
     sources.SourceConfigInvalid(detail="no path"),
     sources.SourceUnavailable(place="dc1", reason="refused"),
+    sources.CredentialsRefused(place="dc1", reason="wrong password"),
+    sources.CertificateRefused(place="dc1", reason="self-signed"),
+    sources.ServerNotRunning(name="a", reason="no socket"),
+    sources.CommandRefused(place="a", command="transaction", reason="busy", kind="GenericError"),
     sources.LocatorInvalid(locator={"nme": "a"}, reason="give its name"),
     sources.ServerNotFound(name="a", place="dc1", hint="known: b"),
+    sources.ServerUnsuitable(name="a", problems="no disks"),
     sources.DiskMissing(path="a.raw"),
     sources.DiskUnreadable(path="a.raw", reason="denied"),
     sources.DiskUnsuitable(path="a.raw", reason="empty"),
     sources.QuiesceImpossible(detail="no agent"),
+    sources.FreezeFailed(server="a", reason="no space"),
     sources.SourceChanged(path="a.raw", what="written", advice="stop it"),
     sources.FreezeLost(detail="gone"),
     sources.ChangesUnknown(disk="sda", reason="reset"),
     sources.ReadFailed(disk="sda", offset=512, detail="EIO"),
 ]
+VSPHERE_ERRORS: list[SourceError] = [
+    _vsphere_errors.TaskFailed(task="a snapshot", fault="FileLocked", reason="locked"),
+    _vsphere_errors.TaskTimedOut(task="a snapshot", seconds=3.0),
+    _vsphere_errors.ObjectGone(object="vm-1"),
+    _vsphere_errors.FlatFileMissing(path="[ds] a/a.vmdk", reason="vSAN"),
+]
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("error", ERRORS + VSPHERE_ERRORS, ids=lambda error: type(error).__name__)
 def test_errors_survive_pickle(error: SourceError) -> None:
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is type(error)

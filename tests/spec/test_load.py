@@ -204,3 +204,11 @@ def write(folder: Path, text: str) -> Path:
     folder.mkdir(parents=True)
     (folder / "a.yaml").write_text(text, encoding="utf-8")
     return folder
+
+
+def test_paths_of_a_vcenter_are_relative_to_its_file(estate: spec.Estate) -> None:
+    config = estate.sources["dc1"].config
+    assert config["tls"] == {"caFile": "good/vcenter-ca.pem"}
+    assert config["vddk"] == {"libdir": "/opt/vddk"}
+    assert config["spool"] == "good/spool"
+    assert config["credentials"]["password"] == {"secretsManager": "vcenter/password"}

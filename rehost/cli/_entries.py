@@ -1,0 +1,107 @@
+"""Entries of a spec for servers that were discovered: YAML for somebody to review, with what speaks against each as comments."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from rehost.cli._output import size
+from rehost.sources import Concern, DiscoveredServer, Severity
+
+_WIDTH = 110
+_NAME = 100  # characters of a name in a spec
+#: Concerns that an option of the entry answers.
+_REGISTER = frozenset({"too-many-disks", "disk-too-large-for-import"})
+
+
+def concerns_of(server: DiscoveredServer) -> Sequence[Concern]:
+    """Those of the server; a source that says only why a server cannot be replicated is heard as well."""
+    problem = server.facts.get("problem")
+    if problem is None:
+        return server.concerns
+    told = Concern("unsuitable", Severity.ERROR, str(problem), "put that right, or leave it out")
+    return [told, *server.concerns]
+
+
+def refused(server: DiscoveredServer) -> bool:
+    return any(each.severity is Severity.ERROR for each in concerns_of(server))
+
+
+def written(source: str, servers: Iterable[DiscoveredServer], taken: Iterable[str]) -> str:
+    """The file: an entry a server, under names that are not `taken`; a server that no run could replicate as a comment."""
+    names = set(taken)
+    lines = [f"# Found by `rehost discover {source}`; review it, then add schedules, launch configs and applications."]
+    entries: list[str] = []
+    for server in servers:
+        name = _name_for(server.name, names)
+        names.add(name)
+        entries.extend(_entry(source, name, server))
+    any_live = any(line and not line.lstrip().startswith("#") for line in entries)
+    lines.append("servers:" if any_live else "servers: {}")
+    return "\n".join([*lines, *entries]) + "\n"
+
+
+def _entry(source: str, name: str, server: DiscoveredServer) -> list[str]:
+    about = [*_comment(_summary(server))]
+    for concern in concerns_of(server):
+        about += _comment(f"{concern.severity.value} {concern.id}: {concern.message}. {_sentence(concern.remedy)}")
+    body = [f"  {name}:", f"    source: {source}", f"    locator: {_flow(server.locator)}"]
+    image = _image(server)
+    if image:
+        body.append(f"    image: {_flow(image)}")
+    if refused(server):
+        body = [f"  # {line[2:]}" for line in body]
+    return [*about, *body]
+
+
+def _image(server: DiscoveredServer) -> Mapping[str, str]:
+    options = {}
+    if any(each.id in _REGISTER for each in server.concerns):
+        options["conversion"] = "register"
+    if server.facts.get("firmware") == "uefi":
+        options["bootMode"] = "uefi"
+    return options
+
+
+def _summary(server: DiscoveredServer) -> str:
+    facts = server.facts
+    parts = [
+        str(facts.get("guest") or ""),
+        f"{facts['cpus']} CPUs" if facts.get("cpus") else "",
+        size(int(facts["memoryMib"]) << 20) if facts.get("memoryMib") else "",
+        f"disks: {', '.join(size(disk.size) for disk in server.disks)}" if server.disks else "",
+        str(facts.get("address") or ""),
+        str(facts.get("path") or ""),
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+def _comment(text: str) -> list[str]:
+    # A control character or a line break of a machine's own text must not end the comment.
+    plain = "".join(each if each.isprintable() else " " for each in text)
+    return [f"  # {line}" for line in textwrap.wrap(plain, _WIDTH, break_on_hyphens=False)]
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _flow(value: Mapping[str, Any]) -> str:
+    text: str = yaml.safe_dump(dict(value), default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False)
+    return text.strip()
+
+
+def _name_for(name: str, taken: set[str]) -> str:
+    """A name that a spec takes, as near to the machine's as can be."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._") or "server"
+    plain = plain[:_NAME]
+    candidate, number = plain, 1
+    while candidate in taken:
+        number += 1
+        ending = f"-{number}"
+        candidate = plain[: _NAME - len(ending)] + ending
+    return candidate

@@ -1,0 +1,141 @@
+"""A simulated vCenter as a process of its own: machines over real disk files, and faults on demand.
+
+The program is built from `sandbox/vsphere` by `tools.vsphere_sim`. It listens on loopback with ports that the system chooses.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+START_SECONDS = 60.0
+USER = "administrator@vsphere.local"
+PASSWORD = "sandbox-secret"
+
+
+@dataclass(frozen=True)
+class SimulatedMachine:
+    moref: str
+    uuid: str
+    flats: Sequence[Path]  # the files with the bytes of its disks, which a guest may write to
+
+
+class VSphere:
+    """Started by `start` or as a context manager; ends with `stop`. Raises RuntimeError with its log where it does not come up."""
+
+    def __init__(self, folder: Path, program: Path, *, machines: int = 0, session_idle: float = 1800.0) -> None:
+        """`machines`: so many empty ones to begin with. `session_idle`: seconds that a session lives without a request."""
+        self.folder = folder
+        self.command = [str(program), "-user", USER, "-machines", str(machines), "-session-idle", f"{session_idle}s"]
+        self.endpoint = ""
+        self.control = ""
+        self.thumbprint = ""
+        self.ca = Path()
+        self.pid = 0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *, detached: bool = False) -> Self:
+        """`detached`: it outlives this process and its terminal; whoever wants its end sends SIGTERM to `pid`."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        ready, log = self.folder / "ready.json", self.folder / "log"
+        ready.unlink(missing_ok=True)
+        command = [*self.command, "-state", str(self.folder / "state"), "-ready-file", str(ready)]
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "VSPHERE_SIM_PASSWORD": PASSWORD},
+                start_new_session=detached,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while not ready.exists():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                message = f"the simulated vCenter did not start:\n{log.read_text(errors='replace')[-2000:]}"
+                raise RuntimeError(message)
+            time.sleep(0.02)
+        found = json.loads(ready.read_text())
+        self.endpoint, self.control, self.pid = found["endpoint"], found["control"], found["pid"]
+        self.ca, self.thumbprint = Path(found["ca"]), found["thumbprint"]
+        return self
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(timeout=30)
+            self._process = None
+
+    def add(self, name: str, disks: Sequence[Path | int], **options: Any) -> SimulatedMachine:
+        """A machine whose disks are the files (linked where they can be, else copied), or empty ones of so many bytes.
+
+        Options: `cbt`, `tools`, `off`, `folder`, `guest`, `firmware`, `sharedBus`, `encrypted`, `devices` (usb, pci, tpm),
+        `modes` and `rdm`, one for each disk.
+        """
+        modes = options.pop("modes", [""] * len(disks))
+        mapped = options.pop("rdm", [False] * len(disks))
+        orders = [
+            {"size": disk, "mode": mode, "rdm": rdm}
+            if isinstance(disk, int)
+            else {"file": str(disk.resolve()), "mode": mode, "rdm": rdm}
+            for disk, mode, rdm in zip(disks, modes, mapped, strict=True)
+        ]
+        made = self._call("POST", "machines", {"name": name, "disks": orders, **options})
+        return SimulatedMachine(made["moref"], made["uuid"], [Path(flat) for flat in made["flats"]])
+
+    def change(self, moref: str, action: str, **values: Any) -> None:
+        """What an administrator does: rename (`name`), destroy, migrate, power-on, power-off, snapshot (`name`),
+        remove-snapshots, grow (`disk`, `size`), add-disk (`size`), cbt-reset, set (`name`, `value`)."""
+        self._call("POST", "changes", {"vm": moref, "action": action, **values})
+
+    def attach_guest(self, moref: str, pid: int) -> None:
+        """The process that writes to the machine's flat files; it is stopped for the moment in which they are frozen. 0: none."""
+        self._call("POST", "guests", {"vm": moref, "pid": pid})
+
+    def task_fault(self, method: str, **settings: Any) -> None:
+        """The next tasks of `method` fail: `fault` (a type of the vSphere API), `reason`; `delay` seconds; `count`."""
+        self._call("POST", "task-faults", {"method": method, **settings})
+
+    def call_fault(self, method: str, fault: str, **settings: Any) -> None:
+        """The next calls of `method` are refused: `fault`, `reason`, `skip`, `count`."""
+        self._call("POST", "call-faults", {"method": method, "fault": fault, **settings})
+
+    def http_fault(self, **settings: Any) -> None:
+        """Requests whose path contains `path`: `status`, `drop` (after so many bytes), `delay`, `skip`, `count`."""
+        self._call("POST", "http-faults", settings)
+
+    def set(self, **settings: Any) -> None:
+        """`pageAreas`, `denied` (privileges), `leaveDisks` (the next removal needs a consolidation), `expire` (all sessions)."""
+        self._call("POST", "settings", settings)
+
+    def clear_faults(self) -> None:
+        self._call("DELETE", "faults")
+
+    def state(self) -> dict[str, Any]:
+        """`calls` by method, `snapshots` by machine, `frozen` sets of disks, `frozenFiles` by snapshot and live file, `sentBytes` and `requests` of flat files."""
+        return dict(self._call("GET", "state"))
+
+    def _call(self, method: str, page: str, body: Any = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.control}/{page}", data=data, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return json.loads(answer.read() or b"null")
+        except urllib.error.HTTPError as error:
+            with error:
+                message = f"the simulated vCenter: {method} {page}: {error.read().decode(errors='replace').strip()}"
+            raise RuntimeError(message) from None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()

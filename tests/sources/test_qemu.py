@@ -1,0 +1,25 @@
+"""What the `qemu` source adds to the contract."""
+
+from __future__ import annotations
+
+import pytest
+
+from rehost.sources import SourceUnavailable
+from tests.sources.contract import SourceContract, freeze
+from tests.sources.harness import INITIAL, Harness, whole
+from tests.sources.qemu import QemuHarness
+
+
+class TestQemu(SourceContract):
+    harness_type = QemuHarness
+
+    def test_release_leaves_nothing_and_may_be_repeated(self, site: Harness) -> None:
+        """QEMU keeps one point in time at once: a second run is told so, and spoils nothing."""
+        frozen = freeze(site)
+        with pytest.raises(SourceUnavailable, match="run run-1 is copying it"):
+            freeze(site, run="run-2")
+        assert whole(frozen.disks[0]) == INITIAL[0]
+        frozen.check()
+        frozen.release()
+        frozen.release()
+        assert list(site.made()) == []
