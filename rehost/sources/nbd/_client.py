@@ -156,13 +156,15 @@ class _Walk:
         self._connection: Connection | None = None
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        at, failures = 0, 0
-        while at < self._client.size:
+        at = failures = 0
+        size: int | None = None
+        while size is None or at < size:
             try:
                 if self._connection is None:
                     self._connection = self._client.connect(self._context)
-                length = min(_STATUS_LENGTH, self._client.size - at)
-                found = self._connection.block_status(at, length, self._context)
+                size = self._connection.export.size
+                length = min(_STATUS_LENGTH, size - at)
+                found = self._connection.block_status(at, length, self._context) if length else []
             except NbdError as error:
                 failures += 1
                 if not error.retryable or failures == _STATUS_ATTEMPTS:
