@@ -26,9 +26,9 @@ def test_status_run_and_verify(replicated: At) -> None:
     assert re.match(r"connector \S+: pid \d+ on ", connector)
 
     found = rehost("status", "web-01", "--json").json
-    assert found.keys() == {"jobs", "connectors", "log"}
+    assert found.keys() == {"now", "jobs", "connectors", "notifications", "log"}
     (job,) = found["jobs"]
-    assert (job["server"], job["state"], job["stack"]) == ("web-01", "ACTIVE", site.stack)
+    assert (job["server"], job["state"], job["stack"]) == ("web-01", "COMPLETED", site.stack)
     (run,) = job["runs"]
     assert run["state"] == "COMPLETED"
     (disk,) = run["disks"]
