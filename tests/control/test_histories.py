@@ -117,7 +117,7 @@ def test_ninety_days_of_two_hundred_servers(tmp_path: Path) -> None:
     """With a fault of some kind almost every day. Under a minute of ours; invariants are checked after each event."""
     begun = time.monotonic()
     chance = random.Random(7)
-    world = World(tmp_path, 7, workers=3, at_once=8, fault_rate=0.004)
+    world = World(tmp_path, 7, workers=2, at_once=16, fault_rate=0.004)
     slow = [{"every_seconds": days * DAY, "keep_images": 2} for days in (7, 14)]
     kinds = slow * 6 + [
         {"cron": "0 2 * * sun", "time_zone": "Europe/Berlin", "keep_images": 3},
@@ -126,13 +126,13 @@ def test_ninety_days_of_two_hundred_servers(tmp_path: Path) -> None:
         {"every_seconds": 3 * DAY, "keep_images": 1, "blackouts": [{"days": ["mon"], "from": "06:00", "to": "23:00"}]},
         {"run_once": True, "keep_images": 1},
         {"continuous": True, "target_lag_seconds": 4 * DAY, "keep_images": 1},
-        {"every_seconds": 7 * DAY, "keep_images": 0, "jitter_seconds": 3600},
+        {"every_seconds": 7 * DAY, "keep_images": 0, "jitter_seconds": 60},
         {"every_seconds": 5 * DAY, "keep_images": 2, "start_within_seconds": 7200},
     ]
     jobs = {f"server-{number:03}": kinds[number % len(kinds)] for number in range(200)}
     try:
         for server, schedule in jobs.items():
-            world.declare(server, dict(schedule), source=f"dc{server[-1]}", at_once=4)
+            world.declare(server, dict(schedule), source=f"dc{server[-1]}", at_once=8)
         end = world.elapsed + 90 * DAY
         tomorrow = 0.0
         while world.elapsed < end:
@@ -194,7 +194,9 @@ def _something_happens(world: World, chance: random.Random) -> None:
 
 def _no_storm(world: World) -> None:
     """However long nobody looked, a job has at most one run that waits, and its next moment lies ahead."""
-    world.step()
+    for _ in range(2):  # after a clock was set back, the first look plans anew, and the second may begin
+        world.scheduled_at = -1.0
+        world.step()
     for status in world.control.status():
         if status.job.next_run_at is not None and status.open_run is None and status.job.paused_at is None:
             assert status.job.next_run_at > world.clock.now or all(
