@@ -7,6 +7,7 @@ import tempfile
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -118,8 +119,8 @@ def test_ninety_days_of_two_hundred_servers(tmp_path: Path) -> None:
     begun = time.monotonic()
     chance = random.Random(7)
     world = World(tmp_path, 7, workers=2, at_once=16, fault_rate=0.004)
-    slow = [{"every_seconds": days * DAY, "keep_images": 2} for days in (7, 14)]
-    kinds = slow * 6 + [
+    slow: list[dict[str, Any]] = [{"every_seconds": days * DAY, "keep_images": 2} for days in (7, 14)]
+    kinds: list[dict[str, Any]] = slow * 6 + [
         {"cron": "0 2 * * sun", "time_zone": "Europe/Berlin", "keep_images": 3},
         {"cron": "0 2 * * wed", "time_zone": "America/New_York", "keep_images": 1},
         {"every_seconds": DAY, "keep_images": 2},

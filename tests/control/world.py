@@ -308,7 +308,7 @@ class World:
         ):
             left = [key for key, each in list(things.items()) if each.server == job.spec.server]  # type: ignore[attr-defined]
             for key in left:
-                run = self.control.runs.find(things[key].run_id)  # type: ignore[index]
+                run = self.control.runs.find(things[key].run_id)
                 if run is not None and run.job_id == job.id and run.state is RunState.FAILED:
                     remove(key)
 
