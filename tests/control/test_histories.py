@@ -119,16 +119,16 @@ def test_ninety_days_of_two_hundred_servers(tmp_path: Path) -> None:
     begun = time.monotonic()
     chance = random.Random(7)
     world = World(tmp_path, 7, workers=2, at_once=16, fault_rate=0.004)
-    slow: list[dict[str, Any]] = [{"every_seconds": days * DAY, "keep_images": 2} for days in (7, 14)]
+    slow: list[dict[str, Any]] = [{"every_seconds": days * DAY, "keep_images": 2} for days in (14, 30)]
     kinds: list[dict[str, Any]] = slow * 6 + [
         {"cron": "0 2 * * sun", "time_zone": "Europe/Berlin", "keep_images": 3},
         {"cron": "0 2 * * wed", "time_zone": "America/New_York", "keep_images": 1},
-        {"every_seconds": DAY, "keep_images": 2},
-        {"every_seconds": 3 * DAY, "keep_images": 1, "blackouts": [{"days": ["mon"], "from": "06:00", "to": "23:00"}]},
+        {"every_seconds": 2 * DAY, "keep_images": 2},
+        {"every_seconds": 7 * DAY, "keep_images": 1, "blackouts": [{"days": ["mon"], "from": "06:00", "to": "23:00"}]},
         {"run_once": True, "keep_images": 1},
-        {"continuous": True, "target_lag_seconds": 4 * DAY, "keep_images": 1},
+        {"continuous": True, "target_lag_seconds": 7 * DAY, "keep_images": 1},
         {"every_seconds": 7 * DAY, "keep_images": 0, "jitter_seconds": 60},
-        {"every_seconds": 5 * DAY, "keep_images": 2, "start_within_seconds": 7200},
+        {"every_seconds": 10 * DAY, "keep_images": 2, "start_within_seconds": 7200},
     ]
     jobs = {f"server-{number:03}": kinds[number % len(kinds)] for number in range(200)}
     try:
@@ -159,7 +159,7 @@ def test_ninety_days_of_two_hundred_servers(tmp_path: Path) -> None:
             kept = len(world.control.images.list(status.job.id))
             keep = status.job.spec.schedule["keep_images"]
             assert kept <= keep or keep == 0
-        assert world.counts["completed"] > 2000
+        assert world.counts["completed"] > 1200
         assert min(world.counts[each] for each in ("failed", "kills", "adopted")) > 10
         assert time.monotonic() - begun < 240  # on two busy cores; docs/decisions.md has the figure of idle ones
     finally:
