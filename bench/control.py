@@ -47,13 +47,18 @@ def main() -> None:
         for kind in ("postgresql", "sqlite"):
             for count in SIZES:
                 with _database(kind, socket, Path(folder)) as url:
-                    figures = {"database": kind, "jobs": count, "runs": count * RUNS_EACH, **measure(url, count)}
+                    figures: dict[str, Any] = {
+                        "database": kind,
+                        "jobs": count,
+                        "runs": count * RUNS_EACH,
+                        **measure(url, count),
+                    }
                     result["growth"].append(figures)
                     print(json.dumps(figures), flush=True)
         for kind in ("postgresql", "sqlite"):
             with _database(kind, socket, Path(folder)) as url:
-                result[f"history_{kind}"] = figures = history(url)
-                print(json.dumps({f"history_{kind}": figures}), flush=True)
+                result[f"history_{kind}"] = history(url)
+                print(json.dumps({f"history_{kind}": result[f"history_{kind}"]}), flush=True)
     result["missed"] = missed = list(_missed(result))
     target = Path("build/bench/control.json")
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -87,7 +88,8 @@ def list_(
     uses = _uses(control, project, specs)
     rows = []
     for server in control.catalogs.servers():
-        use = uses.get(_machine(server.source_name, server.locator, server.name), "neither")
+        found = {uses[key] for key in _names_of(server) if key in uses}
+        use = "replicating" if "replicating" in found else "declared" if found else "neither"
         if (gone or server.gone_at is None) and _matches(wanted, server, use):
             rows.append((server, use))
     catalogs = control.catalogs.list()
@@ -160,10 +162,22 @@ def _keys(source: str, locator: Any) -> list[str]:
 def _machine(source: str, locator: Any, name: str | None) -> str:
     """A machine as specs, jobs and discovery name it: by a path, a list of disks or a name."""
     if "path" in locator:
-        return f"{source}:{locator['path']}"
+        return f"{source}:{posixpath.normpath(str(locator['path']))}"
     if "disks" in locator:
         return f"{source}:{'|'.join(locator['disks'])}"
     return f"{source}/{locator.get('name', name)}"
+
+
+def _names_of(server: CatalogServer) -> list[str]:
+    """All the ways in which a spec may name a server that was found."""
+    disks = [str(disk["key"]) for disk in server.disks]
+    by_file = [f"{server.source_name}:{disks[0]}"] if len(disks) == 1 else []
+    return [
+        _machine(server.source_name, server.locator, server.name),
+        f"{server.source_name}/{server.name}",
+        f"{server.source_name}:{'|'.join(disks)}",
+        *by_file,
+    ]
 
 
 def _parsed(filters: list[str]) -> dict[str, str]:
