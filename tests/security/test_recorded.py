@@ -22,7 +22,8 @@ RARE = {
     "connector": {"ec2:CancelImportTask": "only a job that is ended while AWS imports its disks"},
     "operator": {
         "ec2:CancelImportTask": "only a job that is ended while AWS imports its disks",
-        "kms:DescribeKey": "asked of a key before it is used",
+        "ec2:GetEbsDefaultKmsKeyId": "only where a spec begins or ceases to name a key",
+        "ec2:GetEbsEncryptionByDefault": "the same",
     },
 }
 
