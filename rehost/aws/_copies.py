@@ -15,7 +15,8 @@ class Copies:
     """Made in the region of its session. Thread-safe."""
 
     def __init__(self, session: Session, images: Images) -> None:
-        self._ec2, self._images = session.client("ec2"), images
+        self._ec2 = session.client("ec2")
+        self._images = images
 
     def copy(
         self,

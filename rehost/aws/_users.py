@@ -22,13 +22,14 @@ def image_users(session: Session, image_ids: Sequence[str]) -> set[str]:
     if not wanted:
         return set()
     with translated():
-        used = set(_of_instances(session.client("ec2"), sorted(wanted)))
-        used.update(_of_templates(session.client("ec2")))
-        used.update(_of_scaling(session.client("autoscaling"), session.client("ec2")))
+        used = set(_of_instances(session, sorted(wanted)))
+        used.update(_of_templates(session))
+        used.update(_of_scaling(session))
     return used & wanted
 
 
-def _of_instances(ec2: Any, image_ids: list[str]) -> Iterator[str]:
+def _of_instances(session: Session, image_ids: list[str]) -> Iterator[str]:
+    ec2 = session.client("ec2")
     filters = [{"Name": "image-id", "Values": image_ids}, {"Name": "instance-state-name", "Values": _LIVE}]
     for page in ec2.get_paginator("describe_instances").paginate(Filters=filters):
         for reservation in page["Reservations"]:
@@ -36,14 +37,17 @@ def _of_instances(ec2: Any, image_ids: list[str]) -> Iterator[str]:
                 yield instance["ImageId"]
 
 
-def _of_templates(ec2: Any) -> Iterator[str]:
+def _of_templates(session: Session) -> Iterator[str]:
     """Without an id, EC2 answers for all templates (EC2 API reference, DescribeLaunchTemplateVersions)."""
+    ec2 = session.client("ec2")
     pages = ec2.get_paginator("describe_launch_template_versions").paginate(Versions=["$Latest", "$Default"])
     for page in pages:
         yield from _images_of(page)
 
 
-def _of_scaling(autoscaling: Any, ec2: Any) -> Iterator[str]:
+def _of_scaling(session: Session) -> Iterator[str]:
+    ec2 = session.client("ec2")
+    autoscaling = session.client("autoscaling")
     for page in autoscaling.get_paginator("describe_launch_configurations").paginate():
         for configuration in page["LaunchConfigurations"]:
             yield configuration["ImageId"]

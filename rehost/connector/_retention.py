@@ -26,7 +26,7 @@ def retire_images(control: ControlPlane, aws: Aws, job: Job) -> list[str]:
     for line in settle(control, aws, job):
         log.info(line, server=job.spec.server)
     images = control.images.list(job.id)
-    protected = control.images.pinned(job.id) | used_images(aws, images)
+    protected = control.images.pinned(job.id) | used_images(control, aws, job, images)
     gone = []
     for image in superseded(images, keep=int(job.spec.schedule.get("keep_images", 3)), protected=protected):
         gone += _remove(control, aws, job, image)
@@ -43,17 +43,20 @@ def held_copy(control: ControlPlane, job: Job) -> WholeCopy | None:
     return last
 
 
-def used_images(aws: Aws, images: Iterable[Image]) -> set[str]:
+def used_images(control: ControlPlane, aws: Aws, job: Job, images: Iterable[Image]) -> set[str]:
     """Which of the images somebody uses: the image itself, or a copy of it in another region."""
-    by_region: dict[str, dict[str, str]] = {}
+    originals = {image.image_id: image.image_id for image in images}
     for image in images:
-        by_region.setdefault(aws.region, {})[image.image_id] = image.image_id
-        for region, copy in (image.copies or {}).items():
-            by_region.setdefault(region, {})[copy["image_id"]] = image.image_id
+        originals |= {copy["image_id"]: image.image_id for copy in (image.copies or {}).values()}
     used = set()
-    for region, originals in by_region.items():
-        used |= {originals[found] for found in aws.in_region(region).images.in_use(list(originals))}
+    for there in _places(control, aws, job):
+        used |= {originals[found] for found in there.images.in_use(sorted(originals))}
     return used
+
+
+def _places(control: ControlPlane, aws: Aws, job: Job) -> list[Aws]:
+    """Every region in which the job ever made anything: its own, those of copies, and one that its stack has moved from."""
+    return [aws.in_region(region) for region in dict.fromkeys((aws.region, *control.spreading.regions(job.id)))]
 
 
 def remove_job(control: ControlPlane, aws: Aws, job_id: str, *, on_progress: Callable[[str], object]) -> None:
@@ -67,7 +70,7 @@ def remove_job(control: ControlPlane, aws: Aws, job_id: str, *, on_progress: Cal
     control.jobs.begin_end(job_id)
     _await_stop(control, job, on_progress)
     images = control.images.list(job_id)
-    used = used_images(aws, images)
+    used = used_images(control, aws, job, images)
     for image in images:
         if image.image_id in used:
             on_progress(f"image {image.image_id} stays: somebody uses it")
@@ -84,10 +87,12 @@ def _remove(control: ControlPlane, aws: Aws, job: Job, image: Image) -> list[str
         unshare(control, aws, job, image.image_id, image.copies or {}, accounts)
     for region, copy in (image.copies or {}).items():
         remove_copy(aws.in_region(region), job, copy["image_id"], copy["snapshot_ids"])
-    held = aws.images.deregister(image.image_id, stack=job.spec.stack)
-    snapshots = list(dict.fromkeys((*held, *image.snapshot_ids)))
-    for snapshot in snapshots:
-        aws.ebs.delete(snapshot, stack=job.spec.stack)
+    snapshots = list(image.snapshot_ids)
+    for there in _places(control, aws, job):  # ids are unique everywhere, so only one of them has it
+        held = there.images.deregister(image.image_id, stack=job.spec.stack)
+        snapshots = list(dict.fromkeys((*held, *snapshots)))
+        for snapshot in snapshots:
+            there.ebs.delete(snapshot, stack=job.spec.stack)
     control.images.gone(image.image_id)
     return snapshots
 
@@ -98,8 +103,7 @@ def _reap(control: ControlPlane, aws: Aws, job: Job, held: WholeCopy | None) -> 
     Of the run whose copy is `held`, snapshots stay, and its image if there is one to be offered still.
     """
     gone = _reap_imports(control, aws, job)
-    for region in dict.fromkeys((aws.region, *control.spreading.regions(job.id))):
-        there = aws.in_region(region)
+    for there in _places(control, aws, job):
         owned = there.list_owned(job.spec.stack, {SERVER_TAG: job.spec.server})
         abandoned = [each for each in owned if _is_abandoned(control, job, each, held)]
         for each in _of(abandoned, "image"):

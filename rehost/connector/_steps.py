@@ -88,6 +88,8 @@ class RunSteps:
             self._stage(run, "preflight")
             aws = self.aws_for(job)
             aws.check_access()
+            # A stack that moves to another region has things in both until retention has been there.
+            self.control.spreading.touch(job.id, aws.region)
             if carry_on(self.control, aws, job, run):
                 return len(self.control.runs.disks(run_id))
             held = self._held(run_id)

@@ -293,3 +293,20 @@ def test_a_quota_that_is_reached_is_said_in_awss_words(site: Site) -> None:
     assert run.state is RunState.FAILED
     assert "the limit of 20 active import tasks" in (run.message or "")
     assert "Service Quotas" in (run.message or "")
+
+
+def test_a_stack_that_moves_to_another_region_leaves_nothing_in_the_old_one(site: Site) -> None:
+    site.write(range(2))
+    keep_one = {"run_once": True, "keep_images": 1}
+    job = site.declare(schedule=keep_one)
+    worker = Worker(site)
+    first = worker.carry_out(job)
+    site.declare(schedule=keep_one, aws={"region": "eu-west-1", "endpoint": site.sandbox.endpoint})
+    second = worker.carry_out(job, "again")
+    assert second.state is RunState.COMPLETED, second.message
+    assert site.owned("image") == site.owned("snapshot") == []
+    assert site.aws.images.describe(first.image_id or "") is None
+    there = site.aws.in_region("eu-west-1")
+    assert [each.kind for each in there.list_owned(site.stack)] == ["image", "snapshot"]
+    remove_job(site.control, there, job.id, on_progress=lambda _: None)
+    assert there.list_owned(site.stack) == []

@@ -123,7 +123,7 @@ def finished(aws: Clients, task: str) -> list[dict[str, Any]]:
 
 def test_an_import_goes_through_its_stages(aws: Clients, snapshot: str) -> None:
     tags = [{"ResourceType": "import-image-task", "Tags": [{"Key": "run", "Value": "7"}]}]
-    answer = imported(aws, snapshot, Description="web-01", BootMode="uefi", TagSpecifications=tags)
+    answer = imported(aws, snapshot, Description="web-01", BootMode="uefi", Platform="Linux", TagSpecifications=tags)
     assert answer["ImportTaskId"].startswith("import-ami-")
     views = finished(aws, answer["ImportTaskId"])
     progress = [int(each["Progress"]) for each in views if each["Status"] == "active"]

@@ -16,16 +16,16 @@ IMPLIED: Mapping[str, frozenset[str]] = {
     "iam:PassRole": frozenset({"ec2:RunInstances"}),
     # EBS user guide, "Requirements for Amazon EBS encryption"
     "kms:CreateGrant": frozenset({"ebs:StartSnapshot", "ec2:RunInstances"}),
-    "kms:Decrypt": frozenset({"ebs:GetSnapshotBlock", "ec2:RunInstances"}),
+    "kms:Decrypt": frozenset({"ebs:GetSnapshotBlock", "ec2:CopyImage", "ec2:RunInstances"}),
     "kms:DescribeKey": frozenset({"ec2:RunInstances"}),
-    "kms:GenerateDataKeyWithoutPlaintext": frozenset({"ebs:StartSnapshot", "ec2:RunInstances"}),
-    "kms:ReEncryptFrom": frozenset({"ebs:StartSnapshot", "ec2:RunInstances"}),
-    "kms:ReEncryptTo": frozenset({"ebs:StartSnapshot", "ec2:RunInstances"}),
+    "kms:GenerateDataKeyWithoutPlaintext": frozenset({"ebs:StartSnapshot", "ec2:CopyImage", "ec2:RunInstances"}),
+    "kms:ReEncryptFrom": frozenset({"ebs:StartSnapshot", "ec2:CopyImage", "ec2:RunInstances"}),
+    "kms:ReEncryptTo": frozenset({"ebs:StartSnapshot", "ec2:CopyImage", "ec2:RunInstances"}),
 }
 
 #: Tags in the request that makes something are checked as CreateTags of it (EC2 user guide, "Grant permission to tag
 #: Amazon EC2 resources during creation"). StartSnapshot names no such dependency (service authorization reference).
-TAGGED_AT_CREATION = frozenset({"ec2:ImportImage", "ec2:RegisterImage", "ec2:RunInstances"})
+TAGGED_AT_CREATION = frozenset({"ec2:CopyImage", "ec2:ImportImage", "ec2:RegisterImage", "ec2:RunInstances"})
 
 #: Any credentials may call it: no policy allows it, and none can deny it (STS API reference).
 FREE = frozenset({"sts:GetCallerIdentity"})

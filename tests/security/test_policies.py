@@ -12,19 +12,21 @@ from sandbox import Sandbox
 from .client_calls import calls_in, code_calls, operation_names
 from .policies import FOLDER, FREE, IMPLIED, actions, document, statements
 
-OURS = ("connector", "operator")
+OURS = ("connector", "operator", "spreading")
 TAG = "rehost:stack"
 #: Actions on things that exist, for which AWS supports `aws:ResourceTag` (service authorization reference, EC2 and EBS).
 RESOURCE_TAG = frozenset(
     {
         "ebs:CompleteSnapshot", "ebs:GetSnapshotBlock", "ebs:ListSnapshotBlocks", "ebs:PutSnapshotBlock",
         "ec2:CancelImportTask", "ec2:DeleteSnapshot", "ec2:DeleteTags", "ec2:DeregisterImage",
+        "ec2:ModifyImageAttribute", "ec2:ModifySnapshotAttribute",
         "ec2:StartInstances", "ec2:StopInstances", "ec2:TerminateInstances",
     }
 )  # fmt: skip
 #: Actions that make something, with the resources of theirs that AWS compares `aws:RequestTag` for.
 REQUEST_TAG = {
     "ebs:StartSnapshot": {"snapshot"},
+    "ec2:CopyImage": {"image", "snapshot"},
     "ec2:ImportImage": {"import-image-task"},
     "ec2:RegisterImage": {"image"},
     "ec2:RunInstances": {"instance", "volume"},
@@ -99,7 +101,8 @@ def test_each_creating_call_needs_the_tag_in_its_request() -> None:
     assert made == REQUEST_TAG
 
 
-@pytest.mark.parametrize("name", [*OURS, "kms-key-statements"])
+# `spreading` is for accounts that the spec names; it bounds what a grant can allow instead.
+@pytest.mark.parametrize("name", ["connector", "operator", "kms-key-statements"])
 def test_roles_and_grants_go_to_aws_services_only(name: str) -> None:
     wanted = {
         "iam:PassRole": {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}},

@@ -20,7 +20,11 @@ pytestmark = pytest.mark.engine
 #: Allowed and not to be seen in an undisturbed life of an estate, with the reason. The code calls them all the same.
 RARE = {
     "connector": {"ec2:CancelImportTask": "only a job that is ended while AWS imports its disks"},
-    "operator": {},
+    "operator": {
+        "ec2:CancelImportTask": "only a job that is ended while AWS imports its disks",
+        "ec2:GetEbsDefaultKmsKeyId": "only where a spec begins or ceases to name a key",
+        "ec2:GetEbsEncryptionByDefault": "the same",
+    },
 }
 
 
