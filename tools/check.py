@@ -24,7 +24,8 @@ from tools.environment import environment
 #: Program or file, the Debian package that has it, what is not tested without it.
 WANTED = (
     ("qemu-system-x86_64", "qemu-system-x86", "nothing boots: neither the demo's machines nor the sandbox's instances"),
-    ("qemu-img", "qemu-utils", "no image formats other than raw"),
+    ("qemu-nbd", "qemu-utils", "no image formats other than raw"),
+    ("nbdkit", "nbdkit", "the NBD client is tested against qemu-nbd alone"),
     ("mke2fs", "e2fsprogs", "the demo's machines cannot be made"),
     ("mcopy", "mtools", "it is fetched for the demo's machines"),
     ("/usr/lib/postgresql/*/bin/postgres", "postgresql", "the control plane is tested on SQLite alone"),

@@ -29,6 +29,8 @@ _PROGRAMS = (
         "the sandbox's instances do not boot, so there is no console to read",
         False,
     ),
+    ("qemu-nbd", "qemu-utils", "a source of type images reads raw images alone", False),
+    ("virsh", "libvirt-clients", "a source of type qemu takes QMP sockets alone, no libvirt", False),
     ("mke2fs", "e2fsprogs", "`make demo` cannot make its machines' file systems", False),
     ("mcopy", "mtools", "`make demo` cannot make its machine bootable", False),
     ("initdb", "postgresql", "the tests leave PostgreSQL out (the product needs only a database's URL)", False),

@@ -31,6 +31,7 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x28\xb5\x2f\xfd", "zstd"),
     (0, b"PK\x03\x04", "zip"),
 )
+_UNREAD = ("qed", "parallels")
 _COMPRESSED = ("gzip", "xz", "zstd", "zip")
 
 
@@ -73,10 +74,10 @@ def _check_kind(path: Path, mode: int) -> None:
     raise DiskUnsuitable(path=str(path), reason=kinds.get(stat.S_IFMT(mode), "it is not a regular file"))
 
 
-def detect_format(fd: int) -> str:
-    """The format by its magic bytes, whatever the file is called; `raw` if there are none."""
+def detect_format(fd: int, start: int = 0) -> str:
+    """The format by its magic bytes, whatever the file is called; `raw` if there are none. It begins at byte `start`."""
     size = os.fstat(fd).st_size
-    head = os.pread(fd, 4096, 0)
+    head = os.pread(fd, 4096, start)
     for offset, magic, name in _MAGIC:
         if head[offset : offset + len(magic)] == magic:
             return name
@@ -87,15 +88,12 @@ def detect_format(fd: int) -> str:
 
 
 def check_suitable(path: Path, size: int, form: str) -> None:
-    """Raise DiskUnsuitable unless a file of this size and format can become an EBS snapshot."""
+    """Raise DiskUnsuitable unless a disk of this size and format can become an EBS snapshot."""
     if form in _COMPRESSED:
         reason = f"it is compressed ({form}); unpack it first"
         raise DiskUnsuitable(path=str(path), reason=reason)
-    if form != "raw":
-        reason = (
-            f"it is in {form} format, whatever its name says; only raw images are read. "
-            f"Convert it: qemu-img convert -O raw {path.name} {path.stem}.raw"
-        )
+    if form in _UNREAD:
+        reason = f"it is in {form} format, which is not read; convert it: qemu-img convert -O raw"
         raise DiskUnsuitable(path=str(path), reason=reason)
     if size == 0:
         raise DiskUnsuitable(path=str(path), reason="it is empty; a disk has at least one sector of 512 bytes")

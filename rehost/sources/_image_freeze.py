@@ -28,6 +28,8 @@ from rehost.sources._image_frozen import (
     parse_token,
     position_of,
 )
+from rehost.sources._image_layered import Image, position_of_files
+from rehost.sources._image_layers import DRIVERS, Stretch
 
 #: Makes the open file `target` a clone of the open file `source`, or raises OSError.
 Cloner = Callable[[int, int], None]
@@ -42,6 +44,7 @@ class Disk:
 
     key: str
     path: Path
+    stretch: Stretch | None = None  # where it lies in that file, if it is not all of it
 
 
 def freeze_images(disks: Sequence[Disk], *, root: Path, run: str, clone: Cloner, settle_timeout: float) -> FrozenImages:
@@ -52,15 +55,20 @@ def freeze_images(disks: Sequence[Disk], *, root: Path, run: str, clone: Cloner,
     names.remove_strays()
     with ExitStack() as stack:
         fds = []
+        forms = []
         for disk in disks:
             fd = open_disk(disk.path)
             stack.callback(os.close, fd)
-            check_suitable(disk.path, os.fstat(fd).st_size, detect_format(fd))
+            forms.append(form_of(disk, fd))
+            if forms[-1] not in DRIVERS:
+                check_suitable(disk.path, os.fstat(fd).st_size, forms[-1])
             fds.append(fd)
+        if any(form in DRIVERS for form in forms):
+            return _freeze_layered(disks, fds, forms, root, settle_timeout, stack)
         files = _clone_all(disks, fds, names, clone)
         if files is not None:
             _write_state(names.state, make_token(files, str(names.state)))
-            return open_frozen(files, str(names.state))
+            return open_frozen(files, str(names.state), root)
         files = _as_they_are(disks, fds, settle_timeout)
         images = [FrozenImage(file, os.dup(fd)) for file, fd in zip(files, fds, strict=True)]
         return FrozenImages(files, images, None)
@@ -92,7 +100,7 @@ def _earlier(names: _Names, root: Path) -> FrozenImages | None:
     except (OSError, ValueError):
         return None
     try:
-        return open_frozen(*parse_token(token, root))
+        return open_frozen(*parse_token(token, root), root)
     except FreezeLost:
         return None
 
@@ -141,11 +149,7 @@ def _clone_one(fd: int, path: Path, clone: Cloner) -> Fingerprint | None:
 
 
 def _as_they_are(disks: Sequence[Disk], fds: Sequence[int], timeout: float) -> list[FrozenFile]:
-    prints = _settled(disks, fds, timeout)
-    if prints is None:
-        what = f"it has been written to for the last {timeout:g} s"
-        advice = "stop what writes to it, or keep it on a file system with reflinks (XFS, Btrfs), and run again"
-        raise SourceChanged(path=_busiest(disks, fds), what=what, advice=advice)
+    prints = _as_fingerprints(disks, fds, fds, timeout)
     return [
         FrozenFile(
             key=disk.key,
@@ -156,6 +160,53 @@ def _as_they_are(disks: Sequence[Disk], fds: Sequence[int], timeout: float) -> l
         )
         for disk, fingerprint in zip(disks, prints, strict=True)
     ]
+
+
+def _as_fingerprints(
+    disks: Sequence[Disk], fds: Sequence[int], all_fds: Sequence[int], timeout: float
+) -> tuple[Fingerprint, ...]:
+    prints = _settled(disks, all_fds, timeout)
+    if prints is None:
+        what = f"it has been written to for the last {timeout:g} s"
+        advice = "stop what writes to it, or keep it on a file system with reflinks (XFS, Btrfs), and run again"
+        raise SourceChanged(path=_busiest(disks, fds), what=what, advice=advice)
+    return prints
+
+
+def form_of(disk: Disk, fd: int) -> str:
+    """The format of a disk whose file is open as `fd`."""
+    return detect_format(fd, disk.stretch.offset if disk.stretch else 0)
+
+
+def _freeze_layered(
+    disks: Sequence[Disk],
+    fds: Sequence[int],
+    forms: Sequence[str],
+    root: Path,
+    timeout: float,
+    stack: ExitStack,
+) -> FrozenImages:
+    """At least one disk is not raw: all files of all disks have to be quiet, and are read as they are."""
+    images = [
+        Image.open(disk.path, root, disk.stretch, stack) if form in DRIVERS else None
+        for disk, form in zip(disks, forms, strict=True)
+    ]
+    groups = [image.fds if image else (fd,) for image, fd in zip(images, fds, strict=True)]
+    for disk, image, form in zip(disks, images, forms, strict=True):
+        if image is not None:
+            check_suitable(disk.path, image.size, form)
+    prints = _as_fingerprints(disks, fds, [fd for group in groups for fd in group], timeout)
+    files, at = [], 0
+    for disk, group, image in zip(disks, groups, images, strict=True):
+        own = [str(each) for each in prints[at : at + len(group)]]
+        at += len(group)
+        stretch = (disk.stretch.offset, disk.stretch.size) if disk.stretch else None
+        position = position_of_files(own) if image else own[0]
+        files.append(FrozenFile(disk.key, str(disk.path), None, own[0], position, tuple(own) if image else (), stretch))
+    try:
+        return open_frozen(files, None, root)
+    except FreezeLost as lost:  # written to just now: not lost, but never taken
+        raise lost.__cause__ or lost from None
 
 
 def _busiest(disks: Sequence[Disk], fds: Sequence[int]) -> str:

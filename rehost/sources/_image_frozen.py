@@ -8,11 +8,14 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from rehost.blocks import Extent
 from rehost.sources._errors import ChangesUnknown, FreezeLost, ReadFailed, SourceChanged, SourceError, SourceUnavailable
 from rehost.sources._fingerprint import Fingerprint
 from rehost.sources._image_file import open_disk
+from rehost.sources._image_layered import FrozenLayered
+from rehost.sources._image_layers import Stretch
 from rehost.sources._protocol import ChangePosition, Consistency
 
 #: What this module puts beside a source's files begins with this; `discover` passes over it.
@@ -36,6 +39,8 @@ class FrozenFile:
     clone: str | None  # its clone, absolute
     fingerprint: str  # of the file that is read: the clone if there is one
     position: ChangePosition  # the image's fingerprint at the point in time
+    prints: tuple[str, ...] = ()  # of all its files, where it is not raw
+    stretch: tuple[int, int] | None = None  # (offset, size) within the file `path`, of a member of an OVA
 
     @property
     def read_path(self) -> Path:
@@ -132,10 +137,12 @@ class FrozenImage:
 class FrozenImages:
     """One server. Made by `ImagesSource.freeze` and `reopen`, through `open_frozen`."""
 
-    def __init__(self, files: Sequence[FrozenFile], disks: Sequence[FrozenImage], state: str | None) -> None:
+    def __init__(
+        self, files: Sequence[FrozenFile], disks: Sequence[FrozenImage | FrozenLayered], state: str | None
+    ) -> None:
         self._files = files
         self._state = state
-        self.disks: Sequence[FrozenImage] = disks
+        self.disks: Sequence[FrozenImage | FrozenLayered] = disks
 
     @property
     def token(self) -> str:
@@ -167,7 +174,7 @@ def parse_token(token: str, root: Path) -> tuple[list[FrozenFile], str | None]:
     """The disks and the state file of a token. Raises FreezeLost if it is not one of the source at `root`."""
     try:
         fields = json.loads(token)
-        files = [FrozenFile(**disk) for disk in fields["disks"]]
+        files = [_file_of(disk) for disk in fields["disks"]]
         state = fields["state"]
         good = fields["version"] == _TOKEN_VERSION and bool(files)
         good = good and all(Path(file.path).is_relative_to(root) for file in files)
@@ -179,15 +186,24 @@ def parse_token(token: str, root: Path) -> tuple[list[FrozenFile], str | None]:
     return files, state
 
 
-def open_frozen(files: Sequence[FrozenFile], state: str | None) -> FrozenImages:
+def _file_of(fields: dict[str, Any]) -> FrozenFile:
+    stretch = fields.get("stretch")
+    lists = {
+        "prints": tuple(map(str, fields.get("prints", ()))),
+        "stretch": tuple(map(int, stretch)) if stretch else None,
+    }
+    return FrozenFile(**{**fields, **lists})
+
+
+def open_frozen(files: Sequence[FrozenFile], state: str | None, root: Path) -> FrozenImages:
     """Open the files and make sure that they are still what they were.
 
     Raises FreezeLost; then what was made for the point in time is removed, as it is of no more use.
     """
-    disks: list[FrozenImage] = []
+    disks: list[FrozenImage | FrozenLayered] = []
     try:
         for file in files:
-            disks.append(FrozenImage(file, open_disk(file.read_path)))
+            disks.append(_open_one(file, root))
             disks[-1].check()
     except SourceError as error:
         for disk in disks:
@@ -195,6 +211,13 @@ def open_frozen(files: Sequence[FrozenFile], state: str | None) -> FrozenImages:
         remove_made(files, state)
         raise FreezeLost(detail=str(error)) from error
     return FrozenImages(files, disks, state)
+
+
+def _open_one(file: FrozenFile, root: Path) -> FrozenImage | FrozenLayered:
+    if not file.prints:
+        return FrozenImage(file, open_disk(file.read_path))
+    stretch = Stretch(*file.stretch) if file.stretch else None
+    return FrozenLayered(file.key, Path(file.path), root, stretch, file.prints)
 
 
 def remove_made(files: Sequence[FrozenFile], state: str | None) -> None:

@@ -1,6 +1,8 @@
-"""The `images` source: a folder of disk images, raw ones in this version.
+"""The `images` source: a folder of disk images.
 
-Each file in the folder is a server of one disk; each sub-folder is a server whose files, sorted by name, are its disks.
+Each file in the folder is a server of one disk, or an OVA of several; each sub-folder is a server whose files, sorted by name,
+are its disks, or what the OVF descriptor in it says. Files that others are made of (extents, backing files) are no disks of
+their own.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +23,17 @@ from rehost.sources._errors import (
     SourceError,
     SourceUnavailable,
 )
-from rehost.sources._image_file import check_suitable, detect_format, open_disk
-from rehost.sources._image_freeze import Cloner, Disk, freeze_images
+from rehost.sources._image_file import check_suitable, open_disk
+from rehost.sources._image_freeze import Cloner, Disk, form_of, freeze_images
 from rehost.sources._image_frozen import FrozenImages, open_frozen, parse_token
+from rehost.sources._image_layers import DRIVERS, layers_of
+from rehost.sources._image_qemu import virtual_size
+from rehost.sources._ovf import is_ova, ova_disks, ovf_disks
 from rehost.sources._protocol import DiscoveredDisk, DiscoveredServer, Locator, Quiesce
 from rehost.sources._reflink import reflink
+
+#: What VMware and VirtualBox write beside their disks.
+_COMPANIONS = (".mf", ".cert", ".nvram", ".vmx", ".vmxf", ".vmsd", ".vbox", ".vbox-prev", ".log", ".lck")
 
 _LOCATOR_KEYS = ("name", "path", "disks")
 
@@ -63,7 +71,7 @@ class ImagesSource:
             disks: list[DiscoveredDisk] = []
             facts = {}
             try:
-                disks.extend(self._describe(disk) for disk in self._disks(_files_of(entry.path), locator))
+                disks.extend(self._describe(disk) for disk in self._disks(self._files_of(entry.path), locator))
             except SourceError as error:
                 facts["problem"] = str(error)
             if disks or facts:
@@ -77,12 +85,16 @@ class ImagesSource:
         fd = open_disk(disk.path)
         try:
             stat = os.fstat(fd)
-            form = detect_format(fd)
+            form = form_of(disk, fd)
         finally:
             os.close(fd)
-        check_suitable(disk.path, stat.st_size, form)
-        allocated = min(stat.st_size, stat.st_blocks * 512)
-        return DiscoveredDisk(key=disk.key, size=stat.st_size, format=form, allocated=allocated)
+        size, allocated = stat.st_size, stat.st_blocks * 512
+        if form in DRIVERS:
+            layers = layers_of(disk.path, self._root, disk.stretch)
+            size = virtual_size(layers)
+            allocated = disk.stretch.size if disk.stretch else sum(each.stat().st_blocks * 512 for each in layers.files)
+        check_suitable(disk.path, size, form)
+        return DiscoveredDisk(key=disk.key, size=size, format=form, allocated=min(size, allocated))
 
     def freeze(self, server: Locator, *, quiesce: Quiesce, run: str) -> FrozenImages:
         if quiesce is Quiesce.REQUIRE:
@@ -98,7 +110,7 @@ class ImagesSource:
         )
 
     def reopen(self, token: str) -> FrozenImages:
-        return open_frozen(*parse_token(token, self._root))
+        return open_frozen(*parse_token(token, self._root), self._root)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -115,7 +127,7 @@ class ImagesSource:
             return self._disks([self._below(path, locator) for path in value], locator)
         path = self._named(value) if given == ["name"] else self._below(value, locator)
         self._resolve(path, locator)  # before a folder is listed
-        if disks := self._disks(_files_of(path), locator):
+        if disks := self._disks(self._files_of(path), locator):
             return disks
         raise DiskMissing(path=str(path / "*"))
 
@@ -133,13 +145,57 @@ class ImagesSource:
 
     def _disks(self, paths: Sequence[Path], locator: Locator) -> list[Disk]:
         """Keyed by file name, as it was given; by path below the source's folder where two have the same name."""
-        resolved = [self._resolve(path, locator) for path in paths]
-        if len(set(resolved)) < len(resolved):
+        found = [disk for path in paths for disk in self._disks_of(path, locator)]
+        if len({(disk.path, disk.stretch) for disk in found}) < len(found):
             raise LocatorInvalid(locator=dict(locator), reason="two of its disks are the same file")
-        keys = [path.name for path in paths]
-        if len(set(keys)) < len(keys):
-            keys = [str(path.relative_to(self._root)).replace("/", ":") for path in resolved]
-        return [Disk(key, path) for key, path in zip(keys, resolved, strict=True)]
+        if len({disk.key for disk in found}) < len(found):
+            return [replace(disk, key=self._long_key(disk)) for disk in found]
+        return found
+
+    def _disks_of(self, path: Path, locator: Locator) -> list[Disk]:
+        """The disk that a file is, or those that a package has."""
+        resolved = self._resolve(path, locator)
+        if resolved.suffix.lower() == ".ovf" and resolved.is_file():
+            return [
+                Disk(Path(name).name, self._resolve(resolved.parent / name, locator)) for name in ovf_disks(resolved)
+            ]
+        if is_ova(resolved):
+            return [Disk(name.replace("/", ":"), resolved, stretch) for name, stretch in ova_disks(resolved)]
+        return [Disk(path.name, resolved)]
+
+    def _long_key(self, disk: Disk) -> str:
+        within = f":{disk.key}" if disk.stretch else ""
+        return str(disk.path.relative_to(self._root)).replace("/", ":") + within
+
+    def _files_of(self, path: Path) -> list[Path]:
+        """The disks in a folder, sorted by name, or its OVF descriptor; a path that is no folder is its own only file."""
+        if not path.is_dir():
+            return [path]
+        files = [file for file in _listed(path) if file.is_file()]
+        if packages := [file for file in files if file.suffix.lower() == ".ovf"]:
+            return packages
+        return self._whole(files)
+
+    def _whole(self, files: Sequence[Path]) -> list[Path]:
+        """Without those that are parts of others, and without what hypervisors put beside a disk."""
+        parts: set[Path] = set()
+        for file in files:
+            parts.update(self._parts(file))
+        return [
+            file
+            for file in files
+            if Path(os.path.realpath(file)) not in parts and file.suffix.lower() not in _COMPANIONS
+        ]
+
+    def _parts(self, file: Path) -> Sequence[Path]:
+        """The other files that an image consists of; none where it is raw, or cannot be made out."""
+        path = Path(os.path.realpath(file))
+        if not path.is_relative_to(self._root):
+            return ()
+        try:
+            return layers_of(path, self._root).files[1:]
+        except SourceError:
+            return ()
 
     def _named(self, name: object) -> Path:
         entries = list(self._entries())
@@ -152,16 +208,13 @@ class ImagesSource:
 
     def _entries(self) -> Iterator[_Entry]:
         """The servers: named after the file without its suffix, or with it where two would be called the same."""
-        paths = [path for path in _listed(self._root) if path.is_dir() or path.is_file()]
+        listed = _listed(self._root)
+        files = set(self._whole([path for path in listed if path.is_file()]))
+        paths = [path for path in listed if path.is_dir() or path in files]
         names = [path.name if path.is_dir() else path.stem for path in paths]
         times = Counter(names)
         for path, name in zip(paths, names, strict=True):
             yield _Entry(name if times[name] == 1 else path.name, path)
-
-
-def _files_of(path: Path) -> list[Path]:
-    """The files in a folder, sorted by name; a path that is no folder is its own only file."""
-    return [file for file in _listed(path) if file.is_file()] if path.is_dir() else [path]
 
 
 def _listed(folder: Path) -> list[Path]:

@@ -31,7 +31,7 @@ class QemuHarness(Harness):
         self.wrong = ({}, {"nme": "web-01"}, {"path": "web-01"}, {"name": "web-01", "path": "x"})
         self.shadow = [bytearray(content) for content in INITIAL]
         paths = [make_disk(folder / name, len(content), {0: content}) for name, content in self.files()]
-        self.machine = QemuMachine(folder / "s", "web-01", dict(zip(DISKS, paths, strict=True)))
+        self.machine = QemuMachine(folder / "s", "web-01", dict(zip(DISKS, paths, strict=False)))
         self.machine.start()
         self.source = open_qemu(str(folder))
 

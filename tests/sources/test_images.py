@@ -200,8 +200,8 @@ def test_the_advice_on_sizes_works(folder: Path, source: ImagesSource) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"QFI\xfb" + bytes(508), "it is in qcow2 format, whatever its name says"),
-        (b"KDMV" + bytes(508), "qemu-img convert -O raw web.raw web.raw"),
+        (b"QFI\xfb" + bytes(508), "it is in qcow2 format, and QEMU cannot open it: Unsupported qcow2 version 0"),
+        (b"KDMV" + bytes(508), "it is in vmdk format, and QEMU cannot open it"),
         (b"# Disk DescriptorFile\nversion=1\n", "vmdk"),
         (b"vhdxfile" + bytes(504), "vhdx"),
         (bytes(1024) + b"conectix" + bytes(504), "vhd"),
@@ -211,7 +211,9 @@ def test_the_advice_on_sizes_works(folder: Path, source: ImagesSource) -> None:
     ],
     ids=["qcow2", "vmdk", "vmdk-text", "vhdx", "vhd", "gzip", "xz", "vdi"],
 )
-def test_other_formats(folder: Path, source: ImagesSource, content: bytes, said: str) -> None:
+def test_files_that_are_no_images_whatever_they_begin_with(
+    folder: Path, source: ImagesSource, content: bytes, said: str
+) -> None:
     (folder / "web.raw").write_bytes(content)
     with pytest.raises(DiskUnsuitable) as refused:
         source.inspect({"path": "web.raw"})
