@@ -17,6 +17,7 @@ import structlog
 from pyVmomi import SoapStubAdapter, vim, vmodl
 
 from rehost import secrets
+from rehost.errors import RehostError
 from rehost.sources._errors import (
     CredentialsRefused,
     SourceConfigInvalid,
@@ -130,7 +131,7 @@ class Client:
         """Resolved anew at each use, and kept nowhere. Raises SourceConfigInvalid."""
         try:
             return secrets.resolve(self.config.username), secrets.resolve(self.config.password)
-        except secrets.SecretUnavailable as error:
+        except RehostError as error:  # where a secret is kept in AWS, AWS may refuse it
             raise SourceConfigInvalid(detail=f"credentials of {self.config.place}: {error}") from None
 
     def _connect(self) -> None:
