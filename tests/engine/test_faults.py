@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -105,32 +105,38 @@ def await_end(pids: Iterable[int], seconds: float = 30.0) -> bool:
     return not any(is_running(pid) for pid in waiting)
 
 
-@pytest.mark.parametrize("after", ["ReplicationJob", "copy", "Instance"])
-def test_a_killed_update_is_converged_by_the_next(project: EngineProject, after: str) -> None:
-    project.edit("phase: replicate", "phase: test")
-    project.sandbox.fault(action="latency", service="ebs", operation="PutSnapshotBlock", seconds=0.3)
-    process = subprocess.Popen(
+def kill_update_when(project: EngineProject, reached: Callable[[str], bool]) -> None:
+    """Start `pulumi up`, and kill -9 its engine at the first line of output that is `reached`; its provider processes end by themselves."""
+    with subprocess.Popen(
         ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive"],
         cwd=project.folder,
         env=project.environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if after in line and "creating" in line:
-            break
-    else:
-        pytest.fail("the update ended before it could be killed")
-    plugins = children(process.pid)
-    process.kill()
-    process.wait()
-    process.stdout.close()
+    ) as process:
+        assert process.stdout is not None
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            if reached(line):
+                break
+        else:
+            pytest.fail(f"the update ended before it could be killed:\n{''.join(said)}")
+        plugins = children(process.pid)
+        process.kill()
     assert await_end(plugin for plugin in plugins if b"pulumi.dynamic" in command_of(plugin)), "a provider stayed"
     for plugin in plugins:  # the language host notices by itself, within minutes
         with suppress(ProcessLookupError):
             os.kill(plugin, signal.SIGTERM)
+
+
+@pytest.mark.parametrize("after", ["ReplicationJob", "copy", "Instance"])
+def test_a_killed_update_is_converged_by_the_next(project: EngineProject, after: str) -> None:
+    project.edit("phase: replicate", "phase: test")
+    # Long enough for each stage to be seen, however seldom the update looks.
+    project.sandbox.fault(action="latency", service="ebs", operation="PutSnapshotBlock", seconds=3.0)
+    kill_update_when(project, lambda line: after in line and "creating" in line)
     project.sandbox.clear_faults()
     project.pulumi("cancel", "--yes")  # the engine's own lock
     project.up()

@@ -16,7 +16,7 @@ from sandbox.machines import CONSOLE_PREFIX, MESSAGE_PATH, Machine, Machines, ac
 pytestmark = pytest.mark.qemu
 
 _DEVICES = {
-    "nvme": ["nvme,serial=root,drive=d0", "nvme,serial=data,drive=d1"],
+    "nvme": ["nvme,serial=root,drive=d0,bootindex=1", "nvme,serial=data,drive=d1"],
     "virtio": ["virtio-blk-pci,drive=d0,bootindex=1", "virtio-blk-pci,drive=d1"],
     "ide": ["ide-hd,drive=d0,bootindex=1", "ide-hd,drive=d1"],
 }
@@ -39,7 +39,7 @@ def _running(machine: Machine, devices: Sequence[str], folder: Path) -> Iterator
             process.terminate()
 
 
-def _await_console(process: subprocess.Popen[bytes], console: Path, line: str, seconds: float = 120) -> list[str]:
+def _await_console(process: subprocess.Popen[bytes], console: Path, line: str, seconds: float = 240) -> list[str]:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         lines = console.read_text(errors="replace").splitlines() if console.exists() else []
