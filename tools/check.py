@@ -27,7 +27,6 @@ WANTED = (
     ("qemu-img", "qemu-utils", "no image formats other than raw"),
     ("mke2fs", "e2fsprogs", "the demo's machines cannot be made"),
     ("mcopy", "mtools", "it is fetched for the demo's machines"),
-    ("nbdkit", "nbdkit", "neither our NBD client against it, nor reading through VDDK"),
     ("/usr/lib/postgresql/*/bin/postgres", "postgresql", "the control plane is tested on SQLite alone"),
 )
 
