@@ -78,9 +78,10 @@ def test_a_wrong_password_is_refused_once_and_not_repeated(
 
 
 def test_a_secret_that_is_not_there(site: VCenterHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TEST_VC_PASSWORD")
-    source = open_source(entry(site.vcenter), base=Path())
-    with pytest.raises(SourceConfigInvalid, match=r"\{env: TEST_VC_PASSWORD\} cannot be had: the environment variable"):
+    monkeypatch.delenv("TEST_VC_ABSENT", raising=False)
+    credentials = {**CREDENTIALS, "password": {"env": "TEST_VC_ABSENT"}}
+    source = open_source(entry(site.vcenter) | {"credentials": credentials}, base=Path())
+    with pytest.raises(SourceConfigInvalid, match=r"\{env: TEST_VC_ABSENT\} cannot be had: the environment variable"):
         source.inspect(site.locator)
     source.close()
 
@@ -160,6 +161,25 @@ def test_a_privilege_that_is_refused_in_the_act(site: VCenterHarness) -> None:
         site.source.freeze(site.locator, quiesce=Quiesce.NONE, run="run-1")
     assert site.made() == []
     succeeds(site)
+
+
+def test_many_servers_are_inspected_in_one_session(site: VCenterHarness) -> None:
+    other = site.vcenter.add("another", [MIB], cbt=True, tools=True)
+    before = site.vcenter.state()["calls"]
+    for _ in range(5):  # as a preview does: a source for each
+        source = opened(site.config)
+        source.inspect(site.locator)
+        source.inspect({"name": "another"})
+        source.close()
+    calls = site.vcenter.state()["calls"]
+    assert calls["Login"] - before.get("Login", 0) <= 1
+    assert calls["CreateContainerView"] - before.get("CreateContainerView", 0) <= 2
+    site.vcenter.change(other.moref, "power-off")
+    site.vcenter.change(other.moref, "destroy")
+    source = opened(site.config)
+    with pytest.raises(ServerNotFound):
+        source.inspect({"name": "another"})
+    source.close()
 
 
 # The machine changes

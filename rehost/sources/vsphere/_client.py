@@ -10,13 +10,14 @@ import http.client
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import structlog
 from pyVmomi import SoapStubAdapter, vim, vmodl
 
 from rehost import secrets
+from rehost.errors import RehostError
 from rehost.sources._errors import (
     CredentialsRefused,
     SourceConfigInvalid,
@@ -34,6 +35,7 @@ T = TypeVar("T")
 API_VERSION = "vim.version.version12"
 
 CALL_TIMEOUT = 120.0  # seconds without an answer
+_REMEMBER = 30.0  # seconds; names of machines
 POLL = 0.25  # seconds between looks at a task
 
 
@@ -45,6 +47,8 @@ class Client:
         self._lock = threading.Lock()
         self._stub: Any = None
         self._content: Any = None
+        self._names: Sequence[tuple[str, str]] = ()
+        self._names_born = 0.0
 
     @property
     def content(self) -> Any:
@@ -63,6 +67,15 @@ class Client:
     def cookie(self) -> str:
         """The session's, as a header; for what vCenter serves beside its API."""
         return str(self.stub.cookie)
+
+    @property
+    def remembered_names(self) -> Sequence[tuple[str, str]]:
+        """(moref, name) of every machine as listed a moment ago; empty where that is too long ago."""
+        return self._names if time.monotonic() - self._names_born < _REMEMBER else ()
+
+    def remember_names(self, names: Sequence[tuple[str, str]]) -> None:
+        if names is not self._names:
+            self._names, self._names_born = names, time.monotonic()
 
     def session(self) -> Any:
         """The present UserSession."""
@@ -130,7 +143,7 @@ class Client:
         """Resolved anew at each use, and kept nowhere. Raises SourceConfigInvalid."""
         try:
             return secrets.resolve(self.config.username), secrets.resolve(self.config.password)
-        except secrets.SecretUnavailable as error:
+        except RehostError as error:  # where a secret is kept in AWS, AWS may refuse it
             raise SourceConfigInvalid(detail=f"credentials of {self.config.place}: {error}") from None
 
     def _connect(self) -> None:
@@ -166,7 +179,8 @@ class Client:
             reason = f"user {user!r} or its password is wrong; correct what `credentials` refers to"
             raise CredentialsRefused(place=self.config.place, reason=reason) from None
         # Whoever waits with the old content sees that somebody has logged in.
-        self._content = vim.ServiceInstance("ServiceInstance", stub).RetrieveContent()
+        instance = vim.ServiceInstance("ServiceInstance", stub)
+        self._content = self._translated(instance.RetrieveContent, "connecting")
 
     def _translated(self, what: Callable[[], T], doing: str) -> T:
         """`what()`; NotAuthenticated and InvalidLogin pass, everything else of pyVmomi's and the network's becomes ours."""

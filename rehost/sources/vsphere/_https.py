@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 
 from pyVmomi import vim
 
 from rehost.blocks import Extent
-from rehost.sources._errors import FreezeLost
+from rehost.sources._errors import FreezeLost, ReadFailed
 from rehost.sources.vsphere._client import Client
 from rehost.sources.vsphere._errors import FlatFileMissing, ObjectGone
 from rehost.sources.vsphere._folder import FolderReader
 from rehost.sources.vsphere._frozen import DiskState, FreezeState
 from rehost.sources.vsphere._inventory import disks, retrieve
+
+#: Seconds between attempts to ask for a file's size, before the run would fail for it.
+SIZE_DELAYS = (0.2, 1.0)
 
 
 class HttpsReader:
@@ -26,12 +30,20 @@ class HttpsReader:
         """Why the disks cannot be read this way; "" if they can be."""
         for disk in self._state.disks:
             try:
-                served = self._folder.size(disk.file)
+                served = self._size(disk.file)
             except FlatFileMissing as error:
                 return str(error)
             if served < disk.size:
                 return f"{disk.file} has {served} bytes behind it, and the disk {disk.size}: it is no flat file"
         return ""
+
+    def _size(self, file: str) -> int:
+        for delay in SIZE_DELAYS:
+            try:
+                return self._folder.size(file)
+            except ReadFailed:
+                time.sleep(delay)
+        return self._folder.size(file)
 
     def read_into(self, disk: DiskState, offset: int, buffer: memoryview) -> int:
         file = self._files.get(disk.key, disk.file)

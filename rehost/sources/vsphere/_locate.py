@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from urllib.parse import unquote
 
 from pyVmomi import vim
@@ -31,8 +32,13 @@ def locate(client: Client, locator: Locator) -> str:
 
 
 def _by_name(client: Client, name: str) -> str:
-    known = names(client)
-    found = [moref for moref, each in known if name in (each, unquote(each))]
+    known = client.remembered_names or names(client)
+    found = _called(known, name)
+    if client.remembered_names and (len(found) != 1 or not _still(client, found[0], name)):
+        # What was listed a moment ago serves a preview of many servers, as long as it is right for this one.
+        known = names(client)
+        found = _called(known, name)
+    client.remember_names(known)
     if len(found) > 1:
         reason = f"{len(found)} machines have this name ({', '.join(found[:_SHOWN])}); give `path`, `uuid` or `moref`"
         raise LocatorInvalid(locator={"name": name}, reason=reason)
@@ -41,6 +47,18 @@ def _by_name(client: Client, name: str) -> str:
         hint = f"did you mean {' or '.join(near)}?" if near else "`rehost discover` lists what the user can see"
         raise ServerNotFound(name=name, place=client.config.place, hint=hint)
     return found[0]
+
+
+def _called(known: Sequence[tuple[str, str]], name: str) -> list[str]:
+    return [moref for moref, each in known if name in (each, unquote(each))]
+
+
+def _still(client: Client, moref: str, name: str) -> bool:
+    try:
+        now = retrieve(client, client.managed(vim.VirtualMachine, moref), ["name"]).get("name")
+    except ObjectGone:
+        return False
+    return name in (now, unquote(str(now)))
 
 
 def _by_uuid(client: Client, uuid: str) -> str:

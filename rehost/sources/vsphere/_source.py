@@ -20,7 +20,7 @@ from rehost.sources._protocol import (
     Locator,
     Quiesce,
 )
-from rehost.sources.vsphere import _config, _privileges, _snapshots
+from rehost.sources.vsphere import _config, _pool, _privileges, _snapshots
 from rehost.sources.vsphere._client import Client
 from rehost.sources.vsphere._concerns import concerns, errors
 from rehost.sources.vsphere._config import Transport
@@ -52,12 +52,13 @@ log = structlog.get_logger("rehost.sources.vsphere")
 
 
 class VSphereSource:
-    """One vCenter. Thread-safe; connects at the first call and logs out with `close`."""
+    """One vCenter. Thread-safe; connects at the first call, and shares its session with others of the same configuration."""
 
     def __init__(self, config: Mapping[str, Any], *, base: Path) -> None:
         """`config` is the spec's entry, `{type: vsphere, endpoint: ..., credentials: ...}`. Raises SourceConfigInvalid."""
         self._config = _config.parse(config, base)
-        self._client = Client(self._config)
+        self._client = _pool.acquire(self._config)
+        self._closed = False
         self._readers: list[DiskReader] = []
 
     def discover(self) -> Iterator[DiscoveredServer]:
@@ -108,7 +109,9 @@ class VSphereSource:
         for reader in self._readers:
             reader.close()
         self._readers.clear()
-        self._client.close()
+        if not self._closed:
+            self._closed = True
+            _pool.release(self._client)
 
     def _vcenter(self) -> str:
         return str(self._client.content.about.instanceUuid or self._config.place)
