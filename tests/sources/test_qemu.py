@@ -23,3 +23,10 @@ class TestQemu(SourceContract):
         frozen.release()
         frozen.release()
         assert list(site.made()) == []
+
+    def test_a_server_that_is_being_copied_looks_as_it_did(self, site: Harness) -> None:
+        """`pulumi preview` inspects it while a run is under way."""
+        before = site.source.inspect(site.locator)
+        frozen = freeze(site)
+        assert site.source.inspect(site.locator) == before
+        frozen.release()

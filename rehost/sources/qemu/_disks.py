@@ -23,11 +23,6 @@ class Disk:
     allocated: int | None  # bytes that its file takes
     persistent: bool  # whether a dirty bitmap survives QEMU's end
 
-    @property
-    def is_copied(self) -> bool:
-        """Whether a freeze of ours stands on it now."""
-        return self.node.startswith(_names.PREFIX)
-
 
 @dataclass(frozen=True)
 class Inventory:
@@ -52,7 +47,7 @@ def inventory(monitor: Monitor) -> Inventory:
         elif "qdev" not in device:
             concerns.append(_unattached(key))
         else:
-            disk = _disk(key, medium)
+            disk = _disk(key, _beneath(monitor, medium))
             concerns += _concerns(disk)
             found.append((_boot_order(monitor, device["qdev"]), disk))
     ordered = [disk for _, disk in sorted(found, key=lambda each: each[0])]
@@ -100,6 +95,17 @@ def _disk(key: str, medium: Mapping[str, Any]) -> Disk:
     )
 
 
+def _beneath(monitor: Monitor, medium: Mapping[str, Any]) -> Mapping[str, Any]:
+    """While a point in time of ours stands, its filter is on top of the disk; the disk itself is what is asked for."""
+    if not medium["node-name"].startswith(_names.PREFIX):
+        return medium
+    for node in monitor.execute("query-named-block-nodes", flat=True):
+        is_format = node["drv"] not in ("file", "host_device", "copy-before-write")
+        if is_format and node["file"] == medium["file"] and not node["node-name"].startswith(_names.PREFIX):
+            return dict(node)
+    return medium
+
+
 def _boot_order(monitor: Monitor, qdev: str) -> int:
     """The device's `bootindex`; those without one come last, in the order in which they stand."""
     path = qdev.removesuffix("/virtio-backend")
@@ -125,7 +131,7 @@ def _unattached(key: str) -> Concern:
 
 
 def _concerns(disk: Disk) -> list[Concern]:
-    if disk.persistent or disk.is_copied:
+    if disk.persistent:
         return []
     message = f"the disk {disk.key} is {disk.format}, which keeps no record of changes: after QEMU restarts, one run reads all of it"
     remedy = "nothing, if that is fine (only what differs is sent); else convert it to qcow2 with compat=1.1"
