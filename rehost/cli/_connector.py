@@ -47,7 +47,10 @@ def run(
         float | None, typer.Option(help="End after so many seconds without work. Default: stay.")
     ] = None,
     max_runs: Annotated[int, typer.Option(min=1, max=64, help="Replication runs at once.")] = 2,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Blocks in flight for each disk.")] = 8,
+    in_flight: Annotated[
+        int,
+        typer.Option(min=1, max=256, help="Blocks of 512 KiB in flight at most for each disk; as many as help are."),
+    ] = 128,
 ) -> None:
     """Claim due replication runs and carry them out, until SIGTERM.
 
@@ -74,7 +77,7 @@ def run(
         sources=frozenset(source) if source else None,
         idle_exit=idle_exit,
         max_runs=max_runs,
-        workers=workers,
+        in_flight=in_flight,
     )
     _log_to_standard_error()
     os.environ.pop(

@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 import typer
 from rich.console import Console
 
+from rehost.cli._text import size, span
+
 #: Results go to standard output, everything said about them to standard error.
 #: In a pipe a table is as wide as its content: what is cut off there is lost.
 PIPE_WIDTH = 400
@@ -48,18 +50,6 @@ def _escape(text: str) -> str:
     return text.replace("[", r"\[")
 
 
-def size(count: int | None) -> str:
-    """Bytes for a person: `1.5 GiB`."""
-    if count is None:
-        return "-"
-    amount, unit = float(count), "B"
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if amount < 1024 or unit == "TiB":
-            break
-        amount /= 1024
-    return f"{amount:,.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:,.1f} {unit}"
-
-
 def ago(moment: datetime | None, now: datetime) -> str:
     """`3 min ago`, `in 4 h`."""
     if moment is None:
@@ -71,8 +61,4 @@ def ago(moment: datetime | None, now: datetime) -> str:
     return f"{text} ago" if seconds > 0 else f"in {text}"
 
 
-def span(seconds: float) -> str:
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"
+__all__ = ["PIPE_WIDTH", "Exit", "ago", "err", "fail", "out", "print_json", "size", "span"]

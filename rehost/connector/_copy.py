@@ -75,7 +75,7 @@ def copy_frozen_disk(
     control: ControlPlane,
     run_id: str,
     manifests: Manifests,
-    workers: int,
+    in_flight: int,
     stop: StopSignal,
 ) -> None:
     """Copy what differs from the parent, resuming where an earlier call stopped.
@@ -105,7 +105,7 @@ def copy_frozen_disk(
 
         sink = ebs.sink(disk.snapshot_id)
         result = copy_disk(
-            frozen, sink, manifest, plan, workers=workers, piece_blocks=PIECE_BLOCKS, stop=stop, on_piece=tell
+            frozen, sink, manifest, plan, in_flight=in_flight, piece_blocks=PIECE_BLOCKS, stop=stop, on_piece=tell
         )
         tell(result.progress)
 

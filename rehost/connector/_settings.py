@@ -21,7 +21,7 @@ class ConnectorSettings:
     sources: frozenset[str] | None = None  # names of sources to serve; None serves all
     idle_exit: float | None = None  # seconds without work after which the connector ends; None stays
     max_runs: int = 2  # at once
-    workers: int = 8  # requests in flight a disk
+    in_flight: int = 128  # blocks of a disk at once, at most; how many there are follows what they achieve
     lease: float = 30.0  # seconds a run stays ours without a sign of life
     poll: float = 0.5  # seconds between looks for work
 

@@ -122,7 +122,7 @@ class RunSteps:
             control=self.control,
             run_id=run.id,
             manifests=self.manifests,
-            workers=self.settings.workers,
+            in_flight=self.settings.in_flight,
             stop=self._held(run_id).stop,
         )
         faults.point("copied")

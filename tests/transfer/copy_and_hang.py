@@ -51,7 +51,7 @@ def main(disk_path: Path, manifest_path: Path, log_path: Path, workers: int, aft
     disk = FileDisk(disk_path)
     manifest = open_partial(manifest_path, snapshot_id="snap-1", size=disk.size, parent=None)
     plan = plan_copy([Extent(0, disk.size)], manifest, full=True)
-    copy_disk(disk, LoggingSink(log_path, workers, after), manifest, plan, workers=workers, piece_blocks=8)
+    copy_disk(disk, LoggingSink(log_path, workers, after), manifest, plan, in_flight=workers, piece_blocks=8)
 
 
 if __name__ == "__main__":
