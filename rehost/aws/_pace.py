@@ -14,6 +14,7 @@ from rehost.pacing import Limiter, Pause
 BACK_OFF = 0.95
 _SETTLE_SECONDS = 0.3  # refusals this close together are one event
 _MEASURED_SECONDS = 1.0
+_EVIDENCE = 10  # requests
 _PLATEAU_SECONDS = 2.0  # until the rate is back where it was refused
 
 
@@ -62,6 +63,8 @@ class Pace:
             self._refused_at = now
             while self._accepted and self._accepted[0] < now - _MEASURED_SECONDS:
                 self._accepted.popleft()
+            if len(self._accepted) < _EVIDENCE:
+                return  # too little was accepted to tell a rate from; each request's own backoff does
             since = now - self._started if self._started is not None else 0.0
             measured = len(self._accepted) / min(_MEASURED_SECONDS, max(since, 0.1))
             known = self._limiter.rate

@@ -80,6 +80,11 @@ class Direct:
         for _, connection in idle:
             connection.close()
 
+    def __del__(self) -> None:
+        # Whoever forgets to close it (a client of boto has no close either) leaves no open connection behind.
+        for _, connection in self.__dict__.get("_idle", ()):
+            connection.close()
+
     def _on(self, connection: Connection, head: bytes, body: memoryview | None, into: memoryview | None) -> Answer:
         try:
             answer = connection.exchange(head, body, into)

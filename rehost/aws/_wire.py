@@ -173,15 +173,11 @@ def _bounded(count: int) -> int:
 
 
 def _parsed(head: bytes) -> tuple[int, dict[str, str]]:
-    lines = head.decode("latin-1").split("\r\n")
-    protocol, _, rest = lines[0].partition(" ")
-    if not protocol.startswith("HTTP/1.") or not rest[:3].isdigit():
+    first, *lines = head.decode("latin-1").split("\r\n")
+    if not first.startswith("HTTP/1.") or not first[9:12].isdigit():
         raise BadAnswer("the answer is not HTTP")
-    headers = {}
-    for line in lines[1:]:
-        name, _, value = line.partition(":")
-        headers[name.lower()] = value.strip()
-    return int(rest[:3]), headers
+    pairs = [line.partition(":") for line in lines]
+    return int(first[9:12]), {name.lower(): value.strip() for name, _, value in pairs}
 
 
 class _Plain:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
@@ -79,6 +80,7 @@ def upload_image(
                 piece_blocks=_PIECE_BLOCKS,
                 stop=stop,
                 on_piece=on_progress,
+                flush_seconds=math.inf,  # a snapshot that was not finished is deleted: its records are of no use
                 throttle=(lambda count, pause: limiter.take(count, None, pause)) if limiter else None,
             )
             disk.check()

@@ -11,7 +11,7 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import partial
 
@@ -24,6 +24,9 @@ from rehost.transfer._protocol import BlockSink, ReadableDisk, StopSignal, Throt
 from rehost.transfer._read import READ_DELAYS, read_block
 from rehost.transfer._window import MOST_IN_FLIGHT, Window
 from rehost.transfer._workers import Workers
+
+#: Pieces that the workers may be ahead of the one that is being flushed: a disk that takes long to sync holds nobody up.
+AHEAD = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +43,8 @@ class Progress:
     zero_blocks: int  # read, zero as before, not sent
     unchanged_blocks: int  # read and hashed, equal to the parent's, not sent
     resumed_blocks: int  # found recorded above the watermark, neither read nor sent again
-    in_flight: int  # blocks at once, at present
-    refusals: int  # answers that asked to slow down
+    refusals: int = 0  # answers that asked to slow down
+    in_flight: int = field(default=0, compare=False)  # blocks at once, at present
 
     @property
     def sent_bytes(self) -> int:
@@ -72,20 +75,24 @@ def copy_disk(
     stop: StopSignal | None = None,
     on_piece: Callable[[Progress], None] | None = None,
     throttle: Throttle | None = None,
+    flush_seconds: float = 1.0,
     read_delays: Sequence[float] = READ_DELAYS,
 ) -> CopyResult:
     """Copy the blocks of `plan`, resuming from what `manifest` has recorded. Memory: at most `in_flight` blocks.
 
     `throttle` is asked before each block that is sent.
 
-    Every `piece_blocks` blocks, once they are recorded durably, `on_piece` is called in the caller's thread; meanwhile
-    the workers go on with the next piece, never beyond it.
+    Every `piece_blocks` blocks `on_piece` is called in the caller's thread. At most every `flush_seconds` the records so
+    far are brought to stable storage, which is what a power cut costs again; a killed process costs nothing. Meanwhile the
+    workers go on, at most `AHEAD` pieces.
 
     Raises BlockReadFailed (after `read_delays`, in seconds, of retries), BlockSendFailed, BlockRecordFailed,
     CopyStopped once `stop` is set, and what `on_piece` raises. No block is read or sent any more when it returns or
     raises; what was acknowledged is recorded; the same call resumes.
     """
-    return _Copy(disk, sink, manifest, plan, piece_blocks, throttle, read_delays).run(in_flight, stop, on_piece)
+    return _Copy(disk, sink, manifest, plan, piece_blocks, throttle, flush_seconds, read_delays).run(
+        in_flight, stop, on_piece
+    )
 
 
 class _Outcome(Enum):
@@ -104,6 +111,7 @@ class _Copy:
         plan: CopyPlan,
         piece_blocks: int,
         throttle: Throttle | None,
+        flush_seconds: float,
         read_delays: Sequence[float],
     ) -> None:
         self._disk = disk
@@ -112,6 +120,7 @@ class _Copy:
         self._plan = plan
         self._piece_blocks = piece_blocks
         self._throttle = throttle
+        self._flush_seconds = flush_seconds
         self._read_delays = read_delays
         self._done_before = plan.blocks.count_below(manifest.watermark)
         self._remaining = plan.blocks_total - self._done_before
@@ -126,11 +135,17 @@ class _Copy:
 
     def run(self, in_flight: int, stop: StopSignal | None, on_piece: Callable[[Progress], None] | None) -> CopyResult:
         manifest = self._manifest
+        flushed = time.monotonic()
         with self._start(in_flight) as running:
             for piece in range(self._pieces):
                 if not running.wait(partial(self._is_done, piece), stop):
                     raise CopyStopped(disk=self._disk.key, watermark=manifest.watermark)
-                manifest.flush(manifest.block_count if piece + 1 == self._pieces else self._ends[piece])
+                if piece + 1 == self._pieces:
+                    manifest.flush(manifest.block_count)
+                elif time.monotonic() - flushed >= self._flush_seconds:
+                    manifest.flush(self._ends[piece])
+                    flushed = time.monotonic()
+                del self._ends[piece]
                 if on_piece is not None:
                     with running.changed:
                         progress = self._progress()
@@ -148,7 +163,7 @@ class _Copy:
         return self._workers
 
     def _draw(self) -> Iterator[tuple[int, int]]:
-        """(piece, index) of every block to do; waits while the piece is more than one ahead of what is settled."""
+        """(piece, index) of every block to do; waits while the piece is too far ahead of what is settled."""
         changed = self._workers.changed
         for ordinal, index in enumerate(self._plan.blocks.iter_from(self._manifest.watermark)):
             piece, place = divmod(ordinal, self._piece_blocks)
@@ -162,7 +177,7 @@ class _Copy:
             yield piece, index
 
     def _may_begin(self, piece: int) -> bool:
-        return piece <= self._settled + 1 or self._workers.halted
+        return piece <= self._settled + AHEAD or self._workers.halted
 
     def _blocks_in(self, piece: int) -> int:
         return min(self._piece_blocks, self._remaining - piece * self._piece_blocks)
