@@ -33,7 +33,8 @@ def restore_snapshot(
 ) -> RestoreProgress:
     """Write the snapshot into `file`, as long as its volume; each block is checked against its checksum.
 
-    The file appears under its name once it is whole. Raises FileInTheWay, AwsError, TransferError, OSError.
+    The file appears under its name once it is whole; it is not synced to the disk, as AWS still has what a power cut takes.
+    Raises FileInTheWay, AwsError, TransferError, OSError.
     """
     if file.exists() and not force:
         raise FileInTheWay(path=str(file))
@@ -52,7 +53,6 @@ def restore_snapshot(
             stop=stop,
             on_block=done.block,
         )
-        os.fsync(fd)
         os.fchmod(fd, 0o666 & ~_umask())
         partial.replace(file)
     except BaseException:
