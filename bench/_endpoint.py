@@ -38,7 +38,7 @@ class Endpoint:
     def __init__(self, program: Path, folder: Path, *, secure: bool) -> None:
         self._program, self.secure = program, secure
         self.ca = folder / "ca.pem"
-        self._command: list[str | Path] = [program, "serve", *(["-tls", folder] if secure else [])]
+        self._command: list[str | Path] = [program, "serve", *(("-tls", folder) if secure else ())]
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(

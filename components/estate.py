@@ -94,6 +94,7 @@ def server_args(server: spec.Server, application: spec.Application | None, stack
             "role": image.role,
         },
         "quiesce": server.quiesce,
+        **({"throttle": server.throttle} if server.throttle else {}),
         "tags": tags,
     }
     launch: dict[str, Any] = {}

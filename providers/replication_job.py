@@ -12,7 +12,7 @@ from rehost.sources import SourceError, open_source
 
 #: Another machine is another job; everything else changes in place and keeps the blocks that were copied.
 REPLACES = ("stack", "server", "sourceName", "locator")
-UPDATES = ("application", "source", "schedule", "image", "tags", "quiesce", "region", "endpoint")
+UPDATES = ("application", "source", "schedule", "image", "tags", "quiesce", "throttle", "region", "endpoint")
 
 
 class ReplicationJobProvider(RehostProvider):
@@ -83,6 +83,7 @@ def _put(here: Stack, props: Props) -> str:
         tags=props.get("tags", {}),
         aws=here.job_aws(),
         quiesce=props.get("quiesce", "try"),
+        throttle=props.get("throttle"),
     )
     job = here.control.jobs.put(spec)
     here.ensure_connector(spec.source_name)

@@ -16,7 +16,8 @@ _UNITS = {
     "MBIT": 1e6 / 8,
     "GBIT": 1e9 / 8,
 }
-PATTERN = r"^[0-9]+(\.[0-9]+)? ?([KMG]i?B|[KMG]bit|B)/s$"
+#: The same stands in the spec's schema; a test holds them together.
+PATTERN = r"^[0-9]+(\.[0-9]+)? ?([KMG]i?B|kB|[KMG]bit|B)/s$"
 #: A block is 512 KiB: below this one takes more than half a minute, and connections time out.
 LEAST = 16 * 1024
 

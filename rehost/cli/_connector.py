@@ -49,8 +49,19 @@ def run(
     max_runs: Annotated[int, typer.Option(min=1, max=64, help="Replication runs at once.")] = 2,
     in_flight: Annotated[
         int,
-        typer.Option(min=1, max=256, help="Blocks of 512 KiB in flight at most for each disk; as many as help are."),
+        typer.Option(
+            "--in-flight",
+            min=1,
+            max=256,
+            help="Blocks of 512 KiB in flight at most for each disk; as many as help are.",
+        ),
     ] = 128,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Serve Prometheus metrics there; 0 takes a free port.")
+    ] = None,
+    metrics_address: Annotated[
+        str, typer.Option(help="Where metrics are served; they name servers, and anyone who reaches it reads them.")
+    ] = "127.0.0.1",
 ) -> None:
     """Claim due replication runs and carry them out, until SIGTERM.
 
@@ -78,6 +89,8 @@ def run(
         idle_exit=idle_exit,
         max_runs=max_runs,
         in_flight=in_flight,
+        metrics_port=metrics_port,
+        metrics_address=metrics_address,
     )
     _log_to_standard_error()
     os.environ.pop(

@@ -22,10 +22,11 @@ class LazyGroup(TyperGroup):
             return super().get_command(ctx, cmd_name)
         module, _, attribute = self.lazy[cmd_name].partition(":")
         found = getattr(import_module(module), attribute)
-        if not isinstance(found, typer.Typer):
+        if isinstance(found, typer.Typer):
+            command: Any = typer.main.get_group(found)  # get_command would make a group of one its only command
+        else:
             single = typer.Typer(rich_markup_mode="rich", pretty_exceptions_enable=False)
             single.command(cmd_name)(found)
-            found = single
-        command = typer.main.get_command(found)
+            command = typer.main.get_command(single)
         command.name = cmd_name
         return command

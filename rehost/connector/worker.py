@@ -11,6 +11,7 @@ import signal
 import socket
 import threading
 import time
+from contextlib import ExitStack
 from types import FrameType
 
 import structlog
@@ -63,10 +64,14 @@ class Connector:
         life = threading.Thread(target=self._signs_of_life, name="signs-of-life", daemon=True)
         life.start()
         log.info("connector is up", id=self.id, sources=sorted(settings.sources or ["all"]))
-        try:
-            self._serve()
-        finally:
-            self._leave()
+        with ExitStack() as serving:
+            if settings.metrics_port is not None:
+                served = self.steps.metrics.served(settings.metrics_address, settings.metrics_port)
+                log.info("metrics", address=settings.metrics_address, port=serving.enter_context(served))
+            try:
+                self._serve()
+            finally:
+                self._leave()
 
     def _serve(self) -> None:
         idle_since = time.monotonic()

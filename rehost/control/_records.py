@@ -59,6 +59,7 @@ class JobSpec:
     application: str | None = None
     tags: Json = field(default_factory=dict)
     quiesce: str = "try"
+    throttle: str | None = None  # as the spec has it; the source's own is in `source`
 
 
 @dataclass(frozen=True)

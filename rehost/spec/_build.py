@@ -85,6 +85,7 @@ def _server(
         launch_config=configs[entry["launchConfig"]] if "launchConfig" in entry else None,
         image=ImageOptions(**{_snake(key): value for key, value in entry.get("image", {}).items()}),
         quiesce=entry.get("quiesce", "try"),
+        throttle=entry.get("throttle"),
         tags=entry.get("tags", {}),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from rehost.rates import bytes_per_second
 from rehost.spec._checks import members
 from rehost.spec._findings import Finding, short
 from rehost.spec._merge import Merged
@@ -25,6 +26,9 @@ def findings(spec: Merged) -> Iterator[Finding]:
         yield from _processor(spec, server)
         yield from _quiesce(spec, server)
         yield from _tags(spec, server, applications.get(server))
+    for section in ("sources", "servers"):
+        for name in spec.names(section):
+            yield from _throttle(spec, section, name)
     yield from _addresses(spec)
     yield from _machines(spec)
 
@@ -46,6 +50,17 @@ def _import(spec: Merged, server: str) -> Iterator[Finding]:
         where = spec.place("servers", server, "locator", "disks")
         message = f"VM import takes at most {IMPORT_DISKS} disks"
         yield Finding.at(where, "import-limit", message, "use conversion: register")
+
+
+def _throttle(spec: Merged, section: str, name: str) -> Iterator[Finding]:
+    where = (section, name, "throttle")
+    text = spec.text(*where)
+    if text is None or spec.is_wrong(*where):
+        return
+    try:
+        bytes_per_second(text)
+    except ValueError as error:
+        yield Finding.at(spec.place(*where), "throttle-too-low", str(error), "raise it, or leave it out")
 
 
 def _encryption(spec: Merged, server: str) -> Iterator[Finding]:
