@@ -27,10 +27,17 @@ def sleep(seconds: float) -> bool:
 class Limiter:
     """Hands out `rate` units a second (None: without limit). Thread-safe; the rate may change at any time."""
 
-    def __init__(self, rate: float | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        rate: float | None = None,
+        *,
+        burst_seconds: float = BURST_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._rate = rate
+        self._burst_seconds = burst_seconds
         self._tokens = 0.0
         self._at = clock()
         # Start-time fair queueing (Goyal, Vin, Cheng 1996): each flow's requests begin, in virtual time, where its last
@@ -90,5 +97,5 @@ class Limiter:
     def _refill(self) -> None:
         now = self._clock()
         if self._rate is not None:
-            self._tokens = min(self._tokens + (now - self._at) * self._rate, self._rate * BURST_SECONDS)
+            self._tokens = min(self._tokens + (now - self._at) * self._rate, self._rate * self._burst_seconds)
         self._at = now

@@ -15,20 +15,21 @@ BACK_OFF = 0.95
 _SETTLE_SECONDS = 0.3  # refusals this close together are one event
 _MEASURED_SECONDS = 1.0
 _EVIDENCE = 10  # requests
+_LEAST = 0.5
 _PLATEAU_SECONDS = 2.0  # until the rate is back where it was refused
 
 
 class Pace:
     """Without a limit until the service refuses for the first time. Thread-safe; shared by all that uses the endpoint.
 
-    After a refusal the rate falls to `BACK_OFF` of what was accepted a second lately, is back there after two seconds and
+    After a refusal the rate falls to `BACK_OFF` of what was accepted a second lately (no further than to half), is back there after two seconds and
     then grows, slowly at first (as CUBIC does, RFC 9438), so that a limit that was raised, or another client that has
     left, is noticed.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._limiter = Limiter(clock=clock)
+        self._limiter = Limiter(burst_seconds=0.002, clock=clock)  # the service's own burst may be small
         self._lock = threading.Lock()
         self._accepted: deque[float] = deque()  # moments
         self._peak: float | None = None
@@ -60,15 +61,18 @@ class Pace:
         with self._lock:
             if now - self._refused_at < _SETTLE_SECONDS:
                 return
+            # Right after a refusal what comes through is the limit itself; before the first it may have been a burst.
+            lately = min(_MEASURED_SECONDS, now - self._refused_at)
             self._refused_at = now
-            while self._accepted and self._accepted[0] < now - _MEASURED_SECONDS:
+            while self._accepted and self._accepted[0] < now - lately:
                 self._accepted.popleft()
             if len(self._accepted) < _EVIDENCE:
                 return  # too little was accepted to tell a rate from; each request's own backoff does
             since = now - self._started if self._started is not None else 0.0
-            measured = len(self._accepted) / min(_MEASURED_SECONDS, max(since, 0.1))
+            measured = len(self._accepted) / min(lately, max(since, 0.001))
             known = self._limiter.rate
-            self._peak = max(1.0, measured if known is None else min(measured, known))
+            # Never below a part of it at once: a client that is slow itself shows less than the limit.
+            self._peak = max(1.0, measured if known is None else min(max(measured, _LEAST * known), known))
             self._limiter.set_rate(self._peak * BACK_OFF)
 
     @staticmethod
@@ -77,4 +81,4 @@ class Pace:
         if seconds < _PLATEAU_SECONDS:
             return BACK_OFF + (1 - BACK_OFF) * seconds / _PLATEAU_SECONDS
         beyond = seconds - _PLATEAU_SECONDS
-        return 1 + 0.005 * beyond + 0.001 * beyond**2
+        return 1 + 0.02 * beyond + 0.004 * beyond**2
