@@ -3,7 +3,7 @@ RUN := sh tools/run.sh
 VENV := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test shell coldsnap vcenter doctor clean distclean
+.PHONY: help setup demo test bench shell coldsnap vcenter doctor clean distclean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -16,6 +16,9 @@ demo: setup ## Migrate two machines into a local AWS; KEEP=1 leaves it running, 
 
 test: setup ## Check style, types and boundaries, and run the tests; ARGS=... goes to pytest
 	@$(RUN) tools.check $(ARGS)
+
+bench: setup ## Measure the block pipeline against coldsnap; ARGS="--quick" tries it, ARGS="--layers" the HTTP layers
+	@$(VENV)/python -m bench $(ARGS)
 
 shell: setup ## Open a shell with pulumi and rehost; after `make demo KEEP=1`, with its sandbox
 	@$(RUN) tools.shell

@@ -140,6 +140,7 @@ def server_args(
             "shareWith": list(image.share_with) or None,
         },
         "quiesce": server.quiesce,
+        **({"throttle": server.throttle} if server.throttle else {}),
         "tags": tags,
     }
     launch: dict[str, Any] = {}

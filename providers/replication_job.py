@@ -21,6 +21,7 @@ UPDATES = (
     "image",
     "tags",
     "quiesce",
+    "throttle",
     "region",
     "endpoint",
     "maxConcurrentRuns",
@@ -137,6 +138,7 @@ def _put(here: Stack, props: Props) -> str:
         quiesce=props.get("quiesce", "try"),
         max_concurrent_runs=props.get("maxConcurrentRuns"),
         notify=tuple(props.get("notify", ())),
+        throttle=props.get("throttle"),
     )
     job = here.control.jobs.put(spec)
     here.ensure_connector(spec.source_name)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from rehost.aws._blocks import BlockPlane
@@ -12,6 +14,7 @@ from rehost.aws._errors import NotFound, SnapshotFailed, TooSlow, translated
 from rehost.aws._retry import RetryPolicy
 from rehost.aws._session import Session
 from rehost.aws._tags import from_list, require_ours, to_list
+from rehost.pacing import Pause
 
 #: Minutes without a block after which AWS gives a pending snapshot up (StartSnapshot, `Timeout`: 10 to 4320): a connector that
 #: was killed has a day to come back.
@@ -29,14 +32,30 @@ class SnapshotView:
     tags: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class Listing:
+    volume_gib: int
+    blocks: Iterator[tuple[int, str]]  # index, block token; ascending
+
+
 class SnapshotSink:
     """Where the pipeline puts the blocks of one snapshot."""
 
     def __init__(self, plane: BlockPlane, snapshot_id: str) -> None:
         self._plane, self.snapshot_id = plane, snapshot_id
 
-    def put(self, index: int, data: memoryview, digest: bytes) -> None:
-        self._plane.put(self.snapshot_id, index, data, digest)
+    def put(self, index: int, data: memoryview, digest: bytes, pause: Pause) -> int:
+        return self._plane.put(self.snapshot_id, index, data, digest, pause)
+
+
+class SnapshotBlocks:
+    """What the blocks of one snapshot are read back by."""
+
+    def __init__(self, plane: BlockPlane, snapshot_id: str) -> None:
+        self._plane, self.snapshot_id = plane, snapshot_id
+
+    def read(self, index: int, handle: str, buffer: memoryview, pause: Pause) -> bytes:
+        return self._plane.get_into(self.snapshot_id, index, handle, buffer, pause)
 
 
 class EbsDirect:
@@ -45,8 +64,12 @@ class EbsDirect:
     def __init__(self, session: Session, retry: RetryPolicy | None = None) -> None:
         self._session = session
         self._ebs = session.client("ebs")
-        self._ec2 = session.client("ec2")
         self.blocks = BlockPlane(session, retry)
+
+    @cached_property
+    def _ec2(self) -> Any:
+        # Its model takes a third of a second to load, and a first upload does without it.
+        return self._session.client("ec2")
 
     def start(
         self,
@@ -78,6 +101,9 @@ class EbsDirect:
                 request["KmsKeyArn"] = kms_key_arn
         with translated():
             return str(self._ebs.start_snapshot(**request)["SnapshotId"])
+
+    def reader(self, snapshot_id: str) -> SnapshotBlocks:
+        return SnapshotBlocks(self.blocks, snapshot_id)
 
     def sink(self, snapshot_id: str) -> SnapshotSink:
         return SnapshotSink(self.blocks, snapshot_id)
@@ -120,15 +146,29 @@ class EbsDirect:
 
     def blocks_of(self, snapshot_id: str) -> Iterator[tuple[int, str]]:
         """(index, block token) of every block the snapshot holds, ascending, by pages."""
+        return self.listing(snapshot_id).blocks
+
+    def listing(self, snapshot_id: str) -> Listing:
+        """What a snapshot holds; its pages are asked for as they are needed. Raises `NotFound`."""
         request: dict[str, Any] = {"SnapshotId": snapshot_id, "MaxResults": 10_000}
+        with translated():
+            first = self._ebs.list_snapshot_blocks(**request)
+        return Listing(first["VolumeSize"], self._pages(request, first))
+
+    def _pages(self, request: dict[str, Any], page: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
         while True:
-            with translated():
-                page = self._ebs.list_snapshot_blocks(**request)
             for block in page.get("Blocks", ()):
                 yield block["BlockIndex"], block["BlockToken"]
             if not page.get("NextToken"):
                 return
             request["NextToken"] = page["NextToken"]
+            with translated():
+                page = self._ebs.list_snapshot_blocks(**request)
+
+    def discard(self, snapshot_id: str) -> None:
+        """Delete a snapshot that this process has started and that never became one. A retry is safe."""
+        with suppress(NotFound), translated():
+            self._ec2.delete_snapshot(SnapshotId=snapshot_id)
 
     def set_tags(self, snapshot_id: str, tags: Mapping[str, str], *, stack: str) -> None:
         """Put tags onto a snapshot of ours. A retry is safe. Raises `NotOurs`, `NotFound`."""

@@ -15,6 +15,7 @@ RehostError
     ├── NotOurs               it lacks our tags: never modified, never deleted
     ├── SnapshotFailed        a snapshot ended in `error`
     ├── ChecksumMismatch      bytes that came back are not those their checksum names
+    ├── Interrupted           retryable: the caller gave up waiting
     ├── TooSlow               AWS accepted it, but it has not happened in time
     └── Refused               everything else, with AWS's own code and message
 """
@@ -87,6 +88,11 @@ class SnapshotFailed(AwsError):
 
 class ChecksumMismatch(AwsError):
     template = "{operation}: block {index} of {snapshot} does not match its checksum, {tries} times in a row"
+    retryable = True
+
+
+class Interrupted(AwsError):
+    template = "{operation}: block {index} of {snapshot} was given up, as what asked for it is ending"
     retryable = True
 
 

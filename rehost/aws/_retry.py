@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from rehost.pacing import Pause
+
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 10.0
 
@@ -24,11 +26,39 @@ class RetryPolicy:
     sleep: Callable[[float], None] = time.sleep
     chance: Callable[[], float] = random.random
 
-    def pauses(self) -> Iterator[None]:
-        """Yields once for each further try, after its pause; ends when there is no time left."""
+    def pauses(self, pause: Pause | None = None) -> Iterator[None]:
+        """Yields once for each further try, after its pause; ends when there is no time left, or `pause` says so."""
         deadline = self.clock() + self.seconds
         longest = FIRST_PAUSE
-        while self.clock() < deadline:
-            self.sleep(min(longest * self.chance(), max(0.0, deadline - self.clock())))
+        while (now := self.clock()) < deadline:
+            seconds = min(longest * self.chance(), deadline - now)
+            if pause is None:
+                self.sleep(seconds)
+            elif not pause(seconds):
+                return
             yield
             longest = min(longest * 2, LONGEST_PAUSE)
+
+
+class RetryBudget:
+    """One deadline for all that use an endpoint: how long it may fail everybody before nobody waits for it any more.
+
+    Each request has its own deadline besides. Without this one, every block of a disk would wait for its own two minutes
+    behind an endpoint that is dead.
+    """
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
+        self._failing_since: float | None = None
+
+    def succeeded(self) -> None:
+        self._failing_since = None
+
+    def failed(self) -> None:
+        if self._failing_since is None:
+            self._failing_since = self._policy.clock()
+
+    @property
+    def exhausted(self) -> bool:
+        since = self._failing_since
+        return since is not None and self._policy.clock() - since >= self._policy.seconds

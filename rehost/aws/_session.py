@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import boto3
 import botocore.config
+import botocore.session
 
 from rehost import __version__
 from rehost.aws._errors import RegionMissing, translated
@@ -40,16 +40,21 @@ class Session:
         self._lock = threading.Lock()
 
     @cached_property
-    def boto(self) -> boto3.Session:
-        # AWS_REGION is what every SDK but boto3 reads; boto3 itself knows AWS_DEFAULT_REGION only.
-        region = self.settings.region or os.environ.get("AWS_REGION") or None
+    def sdk(self) -> botocore.session.Session:
+        """botocore's session, which boto3's is a shell around: its resources are not used here, and importing them costs."""
         with translated():
-            return boto3.Session(profile_name=self.settings.profile, region_name=region)
+            # Of the two variables botocore reads AWS_DEFAULT_REGION alone; every other SDK reads AWS_REGION.
+            region = self.settings.region or os.environ.get("AWS_REGION") or None
+            session = botocore.session.Session(profile=self.settings.profile)
+            if region:
+                session.set_config_variable("region", region)
+            session.get_scoped_config()  # a profile that does not exist is said here
+            return session
 
     @property
     def region(self) -> str:
         """Raises `RegionMissing`."""
-        region = self.boto.region_name
+        region = self.sdk.get_config_variable("region")
         if not region:
             raise RegionMissing
         return str(region)
@@ -59,7 +64,7 @@ class Session:
         key = (service, region or self.region)
         with self._lock, translated():
             if key not in self._clients:
-                self._clients[key] = self.boto.client(
+                self._clients[key] = self.sdk.create_client(
                     service,
                     region_name=key[1],
                     endpoint_url=self.settings.endpoint,

@@ -1,5 +1,23 @@
-"""The command `rehost`. `docs/command.md` has the exit codes and an example of each subcommand."""
+"""The command `rehost`."""
 
-from rehost.cli._app import app, main
+from __future__ import annotations
 
-__all__ = ["app", "main"]
+import sys
+
+#: Commands that start without typer; `_plain.py` says why.
+PLAIN = ("upload", "restore")
+
+
+def main() -> None:
+    """Run the command that the arguments name, and exit."""
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name in PLAIN:
+        from importlib import import_module
+
+        raise SystemExit(import_module(f"rehost.cli._{name}").main(sys.argv[2:]))
+    from rehost.cli._app import main as typed
+
+    typed()
+
+
+__all__ = ["PLAIN", "main"]

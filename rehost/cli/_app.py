@@ -2,33 +2,55 @@
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
+
 import typer
 
 from rehost import __version__
-from rehost.cli import _catalog, _connector, _discover, _doctor, _jobs, _run, _sandbox, _status, _validate, _verify
+from rehost.cli._lazy import LazyGroup
 from rehost.cli._output import Exit, fail
 from rehost.errors import RehostError
 
+
+class Commands(LazyGroup):
+    lazy = {  # noqa: RUF012 - a ClassVar of the base class
+        "validate": "rehost.cli._validate:validate",
+        "discover": "rehost.cli._discover:discover",
+        "status": "rehost.cli._status:status",
+        "run": "rehost.cli._run:run",
+        "pause": "rehost.cli._jobs:pause",
+        "resume": "rehost.cli._jobs:resume",
+        "retry": "rehost.cli._jobs:retry",
+        "verify": "rehost.cli._verify:verify",
+        "doctor": "rehost.cli._doctor:doctor",
+        "connector": "rehost.cli._connector:app",
+        "catalog": "rehost.cli._catalog:app",
+        "sandbox": "rehost.cli._sandbox:app",
+    }
+
+
 app = typer.Typer(
     name="rehost",
+    cls=Commands,
     help="Move servers into AWS as code. Declare them in YAML, then `pulumi preview` and `pulumi up`; this command looks at what runs.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("validate")(_validate.validate)
-app.command("discover")(_discover.discover)
-app.command("status")(_status.status)
-app.command("run")(_run.run)
-app.command("pause")(_jobs.pause)
-app.command("resume")(_jobs.resume)
-app.command("retry")(_jobs.retry)
-app.command("verify")(_verify.verify)
-app.command("doctor")(_doctor.doctor)
-app.add_typer(_connector.app, name="connector")
-app.add_typer(_catalog.app, name="catalog")
-app.add_typer(_sandbox.app, name="sandbox")
+
+
+def _listed(name: str, text: str) -> None:
+    """Show in `rehost --help` a command that `main` of the package has taken care of before."""
+
+    @app.command(name, help=text)
+    def shown() -> None:
+        raise SystemExit(import_module(f"rehost.cli._{name}").main(sys.argv[2:]))
+
+
+_listed("upload", "Make one EBS snapshot of one disk image and print its id.")
+_listed("restore", "Write one EBS snapshot into a sparse file: the way back out of AWS.")
 
 
 @app.callback(invoke_without_command=True)

@@ -49,7 +49,21 @@ def run(
         float | None, typer.Option(help="End after so many seconds without work. Default: stay.")
     ] = None,
     max_runs: Annotated[int, typer.Option(min=1, max=64, help="Replication runs at once.")] = 2,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Blocks in flight for each disk.")] = 8,
+    in_flight: Annotated[
+        int,
+        typer.Option(
+            "--in-flight",
+            min=1,
+            max=256,
+            help="Blocks of 512 KiB in flight at most for each disk; as many as help are.",
+        ),
+    ] = 128,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Serve Prometheus metrics there; 0 takes a free port.")
+    ] = None,
+    metrics_address: Annotated[
+        str, typer.Option(help="Where metrics are served; they name servers, and anyone who reaches it reads them.")
+    ] = "127.0.0.1",
 ) -> None:
     """Claim due replication runs and carry them out, until SIGTERM.
 
@@ -76,7 +90,9 @@ def run(
         sources=frozenset(source) if source else None,
         idle_exit=idle_exit,
         max_runs=max_runs,
-        workers=workers,
+        in_flight=in_flight,
+        metrics_port=metrics_port,
+        metrics_address=metrics_address,
     )
     _log_to_standard_error()
     os.environ.pop(

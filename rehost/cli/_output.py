@@ -15,6 +15,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from rehost.cli._text import size, span
+
 #: Results go to standard output, everything said about them to standard error.
 #: In a pipe a table is as wide as its content: what is cut off there is lost.
 PIPE_WIDTH = 400
@@ -55,18 +57,6 @@ def _escape(text: str) -> str:
     return text.replace("[", r"\[")
 
 
-def size(count: int | None) -> str:
-    """Bytes for a person: `1.5 GiB`."""
-    if count is None:
-        return "-"
-    amount, unit = float(count), "B"
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if amount < 1024 or unit == "TiB":
-            break
-        amount /= 1024
-    return f"{amount:,.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:,.1f} {unit}"
-
-
 def ago(moment: datetime | None, now: datetime) -> str:
     """`3 min ago`, `in 4 h`."""
     if moment is None:
@@ -76,13 +66,6 @@ def ago(moment: datetime | None, now: datetime) -> str:
     if abs(seconds) < 1:
         return "now"
     return f"{text} ago" if seconds > 0 else f"in {text}"
-
-
-def span(seconds: float) -> str:
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> RenderableType:
@@ -97,3 +80,6 @@ def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> RenderableTyp
     widths = [max(len(head[place]), *(len(row[place]) for row in plain), 0) for place in range(len(head))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [head, *plain]]
     return Text("\n".join(line.rstrip() for line in lines), no_wrap=True, overflow="ignore")
+
+
+__all__ = ["PIPE_WIDTH", "Exit", "ago", "columns", "err", "fail", "out", "print_json", "size", "span"]

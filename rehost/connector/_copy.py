@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from rehost.transfer import (
     PartialManifest,
     Progress,
     StopSignal,
+    Throttle,
     copy_disk,
     open_partial,
     plan_copy,
@@ -26,7 +28,7 @@ from rehost.transfer import (
 
 log = structlog.get_logger("rehost.connector")
 
-#: Blocks between two checkpoints: 64 MiB, some 0.15 s at the quota's 500 MiB/s. A power cut costs at most two of them again.
+#: Blocks between two reports to the control plane: 64 MiB, some 0.15 s at the quota's 500 MiB/s.
 PIECE_BLOCKS = 128
 
 
@@ -75,8 +77,10 @@ def copy_frozen_disk(
     control: ControlPlane,
     run_id: str,
     manifests: Manifests,
-    workers: int,
+    in_flight: int,
     stop: StopSignal,
+    throttle: Throttle,
+    on_progress: Callable[[Progress], None],
 ) -> None:
     """Copy what differs from the parent, resuming where an earlier call stopped.
 
@@ -101,11 +105,20 @@ def copy_frozen_disk(
                 blocks_done=progress.blocks_done,
                 blocks_total=progress.blocks_total,
             )
+            on_progress(progress)
             faults.point("copy-piece")
 
         sink = ebs.sink(disk.snapshot_id)
         result = copy_disk(
-            frozen, sink, manifest, plan, workers=workers, piece_blocks=PIECE_BLOCKS, stop=stop, on_piece=tell
+            frozen,
+            sink,
+            manifest,
+            plan,
+            in_flight=in_flight,
+            piece_blocks=PIECE_BLOCKS,
+            stop=stop,
+            on_piece=tell,
+            throttle=throttle,
         )
         tell(result.progress)
 

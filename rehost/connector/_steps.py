@@ -16,10 +16,12 @@ from rehost.connector._copy import Manifests, copy_frozen_disk
 from rehost.connector._errors import CopyIncomplete, RunCancelled
 from rehost.connector._image_settings import settings_of
 from rehost.connector._imaging import kms_key_arn, make_image
+from rehost.connector._metrics import Metrics
 from rehost.connector._preflight import require_possible
 from rehost.connector._retention import retire_images
 from rehost.connector._settings import ConnectorSettings
 from rehost.connector._spreading import Copied, copy_image, copy_tags, share_image
+from rehost.connector._throttles import Throttles
 from rehost.control import ControlPlane, Image, Job, Run, RunDisk, WholeCopy
 from rehost.sources import FreezeLost, FrozenServer, Quiesce, Source, open_source
 
@@ -50,6 +52,9 @@ class RunSteps:
     def __init__(self, control: ControlPlane, settings: ConnectorSettings) -> None:
         self.control, self.settings = control, settings
         self.manifests = Manifests(settings.state / "manifests")
+        self.throttles = Throttles()
+        self.metrics = Metrics()
+        self.metrics.watch_runs(lambda: len(self.active))
         self.active: dict[str, _Active] = {}
         self._aws: dict[AwsSettings, Aws] = {}
         self._lock = threading.Lock()
@@ -143,17 +148,24 @@ class RunSteps:
         run, job = self._load(run_id)
         disk = self._disk(run, index)
         self._stage(run, f"copy {disk.key}")
-        copy_frozen_disk(
-            self._frozen(run, job).disks[index],
-            disk,
-            self._maker(job, disk),
-            ebs=self.aws_for(job).ebs,
-            control=self.control,
-            run_id=run.id,
-            manifests=self.manifests,
-            workers=self.settings.workers,
-            stop=self._held(run_id).stop,
-        )
+        frozen = self._frozen(run, job).disks[index]
+        with (
+            self.throttles.following(job, self.control.jobs.find),
+            self.metrics.copy(job.spec.stack, job.spec.server, disk.key) as tell,
+        ):
+            copy_frozen_disk(
+                frozen,
+                disk,
+                self._maker(job, disk),
+                ebs=self.aws_for(job).ebs,
+                control=self.control,
+                run_id=run.id,
+                manifests=self.manifests,
+                in_flight=self.settings.in_flight,
+                stop=self._held(run_id).stop,
+                throttle=lambda count, pause: self.throttles.wait(job, disk.key, count, pause),
+                on_progress=tell,
+            )
         faults.point("copied")
 
     def complete_snapshot(self, run_id: str, index: int) -> None:

@@ -11,7 +11,7 @@ from rehost.connector._copy import Manifests
 from rehost.connector._errors import NothingToVerify
 from rehost.control import ControlPlane, Job, Run, RunDisk
 from rehost.sources import ChangesUnknown, FrozenServer, Quiesce, SourceError, open_source
-from rehost.transfer import ManifestInvalid, verify_against_source, verify_snapshot
+from rehost.transfer import MOST_IN_FLIGHT, ManifestInvalid, verify_against_source, verify_snapshot
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def verify_run(
     state: Path,
     base: Path,
     with_source: bool,
-    workers: int = 8,
+    in_flight: int = MOST_IN_FLIGHT,
 ) -> VerifiedServer:
     """Verify `run`, or the newest completed one of `job`. A difference is a result; raises AwsError, ControlError, NothingToVerify."""
     run = run or control.runs.last_completed(job.id)
@@ -59,7 +59,7 @@ def verify_run(
         frozen, reason = _frozen(job, base, cleanup) if with_source else (None, "")
         disks = []
         for disk in control.runs.disks(run.id):
-            verified = _verify_disk(aws, manifests, disk, frozen, reason, workers)
+            verified = _verify_disk(aws, manifests, disk, frozen, reason, in_flight)
             if verified.verified:
                 control.runs.disk_verified(run.id, disk.index)
             disks.append(verified)
@@ -81,7 +81,7 @@ def _frozen(job: Job, base: Path, cleanup: ExitStack) -> tuple[FrozenServer | No
 
 
 def _verify_disk(
-    aws: Aws, manifests: Manifests, disk: RunDisk, frozen: FrozenServer | None, reason: str, workers: int
+    aws: Aws, manifests: Manifests, disk: RunDisk, frozen: FrozenServer | None, reason: str, in_flight: int
 ) -> VerifiedDisk:
     def result(blocks: int, verified: bool, matches: bool | None, problem: str) -> VerifiedDisk:
         return VerifiedDisk(
@@ -103,9 +103,9 @@ def _verify_disk(
     with manifest:
         found = verify_snapshot(
             aws.ebs.blocks_of(disk.snapshot_id),
-            lambda index, token: aws.ebs.blocks.get(disk.snapshot_id, index, token),
+            aws.ebs.reader(disk.snapshot_id),
             manifest,
-            workers=workers,
+            in_flight=in_flight,
         )
         if not found.ok:
             first = found.mismatches[0]
@@ -120,6 +120,6 @@ def _verify_disk(
             return result(found.blocks_read, True, None, f"not compared with the source: {unknown}")
         if changed:
             return result(found.blocks_read, True, None, "not compared with the source: it has changed since the run")
-        compared = verify_against_source(source, source.extents(None), manifest, workers=workers)
+        compared = verify_against_source(source, source.extents(None), manifest, in_flight=in_flight)
         problem = "" if compared.ok else f"{compared.mismatch_count} blocks differ from the source"
         return result(found.blocks_read, True, compared.ok, problem)

@@ -11,6 +11,7 @@ import signal
 import socket
 import threading
 import time
+from contextlib import ExitStack
 from types import FrameType
 
 import structlog
@@ -67,10 +68,14 @@ class Connector:
         life.start()
         threading.Thread(target=self._housekeeping, name="housekeeping", daemon=True).start()
         log.info("connector is up", id=self.id, sources=sorted(settings.sources or ["all"]))
-        try:
-            self._serve()
-        finally:
-            self._leave()
+        with ExitStack() as serving:
+            if settings.metrics_port is not None:
+                served = self.steps.metrics.served(settings.metrics_address, settings.metrics_port)
+                log.info("metrics", address=settings.metrics_address, port=serving.enter_context(served))
+            try:
+                self._serve()
+            finally:
+                self._leave()
 
     def _sign_on(self) -> None:
         settings = self.settings

@@ -65,6 +65,7 @@ class JobSpec:
     quiesce: str = "try"
     max_concurrent_runs: int | None = None  # of the whole source
     notify: tuple[Json, ...] | list[Json] = ()  # channels: name, events, and topic or webhook
+    throttle: str | None = None  # as the spec has it; the source's own is in `source`
 
 
 @dataclass(frozen=True)

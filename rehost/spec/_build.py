@@ -118,6 +118,7 @@ def _server(
         launch_config=configs[entry["launchConfig"]] if "launchConfig" in entry else None,
         image=_image(entry.get("image", {})),
         quiesce=entry.get("quiesce", "try"),
+        throttle=entry.get("throttle"),
         tags=entry.get("tags", {}),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from rehost.rates import bytes_per_second
 from rehost.spec._checks import members
 from rehost.spec._findings import Finding, short
 from rehost.spec._merge import Merged
@@ -24,8 +25,22 @@ def findings(spec: Merged) -> Iterator[Finding]:
         yield from _quiesce(spec, server)
         yield from _locator(spec, server)
         yield from _tags(spec, server, applications.get(server))
+    for section in ("sources", "servers"):
+        for name in spec.names(section):
+            yield from _throttle(spec, section, name)
     yield from _addresses(spec)
     yield from _machines(spec)
+
+
+def _throttle(spec: Merged, section: str, name: str) -> Iterator[Finding]:
+    where = (section, name, "throttle")
+    text = spec.text(*where)
+    if text is None or spec.is_wrong(*where):
+        return
+    try:
+        bytes_per_second(text)
+    except ValueError as error:
+        yield Finding.at(spec.place(*where), "throttle-too-low", str(error), "raise it, or leave it out")
 
 
 def _processor(spec: Merged, server: str) -> Iterator[Finding]:

@@ -105,6 +105,7 @@ class Server:
     image: ImageOptions
     quiesce: str
     tags: Mapping[str, str]
+    throttle: str | None = None
 
 
 @dataclass(frozen=True)

@@ -19,15 +19,17 @@ from rehost.transfer._errors import (
     BlockReadFailed,
     BlockRecordFailed,
     BlockSendFailed,
+    BlockWriteFailed,
     CopyStopped,
     ManifestBusy,
     ManifestInvalid,
     TransferError,
 )
-from rehost.transfer._manifest import NEVER_WRITTEN, ZERO_BLOCK, ZERO_DIGEST, Manifest
+from rehost.transfer._manifest import NEVER_WRITTEN, UNKNOWN_DIGEST, ZERO_BLOCK, ZERO_DIGEST, Manifest
 from rehost.transfer._partial import PartialManifest, open_partial
 from rehost.transfer._plan import CopyPlan, plan_copy
-from rehost.transfer._protocol import BlockReader, BlockSink, ReadableDisk, StopSignal
+from rehost.transfer._protocol import BlockReader, BlockSink, ReadableDisk, StopSignal, Throttle
+from rehost.transfer._restore import restore_blocks
 from rehost.transfer._verify import (
     Difference,
     Mismatch,
@@ -37,9 +39,12 @@ from rehost.transfer._verify import (
     verify_against_source,
     verify_snapshot,
 )
+from rehost.transfer._window import MOST_IN_FLIGHT
 
 __all__ = [
+    "MOST_IN_FLIGHT",
     "NEVER_WRITTEN",
+    "UNKNOWN_DIGEST",
     "ZERO_BLOCK",
     "ZERO_DIGEST",
     "BlockFailed",
@@ -49,6 +54,7 @@ __all__ = [
     "BlockSendFailed",
     "BlockSet",
     "BlockSink",
+    "BlockWriteFailed",
     "CopyPlan",
     "CopyResult",
     "CopyStopped",
@@ -61,6 +67,7 @@ __all__ = [
     "Progress",
     "ReadableDisk",
     "StopSignal",
+    "Throttle",
     "TransferError",
     "VerifyResult",
     "copy_disk",
@@ -68,6 +75,7 @@ __all__ = [
     "open_partial",
     "plan_copy",
     "read_blocks",
+    "restore_blocks",
     "verify_against_source",
     "verify_snapshot",
 ]

@@ -7,6 +7,7 @@
     ├── BlockFailed          names disk, block and offset
     │   ├── BlockReadFailed
     │   ├── BlockSendFailed
+    │   ├── BlockWriteFailed   into a file that is restored
     │   └── BlockRecordFailed
     └── BadHeader            (internal, `_header.py`) becomes ManifestInvalid where the path is known
 
@@ -64,6 +65,10 @@ class BlockReadFailed(BlockFailed):
 
 class BlockSendFailed(BlockFailed):
     template = "disk {disk}: block {index} at byte {offset} could not be sent: {detail}"
+
+
+class BlockWriteFailed(BlockFailed):
+    template = "disk {disk}: block {index} at byte {offset} could not be written: {detail}"
 
 
 class BlockRecordFailed(BlockFailed):

@@ -30,6 +30,9 @@ ZERO_DIGEST = hashlib.sha256(ZERO_BLOCK).digest()
 #: Stands for a block that is zero because nothing in the chain of snapshots ever wrote it.
 NEVER_WRITTEN = bytes(DIGEST_SIZE)
 
+#: Stands for a block that holds something, nobody knows what: the digest of no block that anyone will ever see.
+UNKNOWN_DIGEST = b"\xff" * DIGEST_SIZE
+
 _CHUNK = 64 * 1024
 
 

@@ -5,13 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, TypeAlias, TypeVar
 
+from rehost.pacing import Pause
+
 BytesLike: TypeAlias = bytes | bytearray | memoryview
 
 #: Names a block for whoever reads it back, e.g. the block token of EBS ListSnapshotBlocks.
-Handle = TypeVar("Handle")
+Handle = TypeVar("Handle", contravariant=True)
 
-#: Reads one block back: `read(index, handle)` returns its 524,288 bytes. Thread-safe.
-BlockReader: TypeAlias = Callable[[int, Handle], BytesLike]
+#: Asks to send some bytes; returns once they may go, False if the pause it is given said so before.
+Throttle: TypeAlias = Callable[[int, Pause], bool]
+
+
+class BlockReader(Protocol[Handle]):
+    """Where blocks come back from: one snapshot."""
+
+    def read(self, index: int, handle: Handle, buffer: memoryview, pause: Pause) -> bytes:
+        """Read block `index` into `buffer`, of 524,288 bytes, and return its raw SHA-256. Thread-safe.
+
+        It retries what can be retried, waiting with `pause`, and gives up once that returns False.
+        """
 
 
 class ReadableDisk(Protocol):
@@ -34,11 +46,12 @@ class ReadableDisk(Protocol):
 class BlockSink(Protocol):
     """Where blocks go: one snapshot that is being written."""
 
-    def put(self, index: int, data: memoryview, digest: bytes) -> None:
+    def put(self, index: int, data: memoryview, digest: bytes, pause: Pause) -> int:
         """Write block `index` and return once it is acknowledged. Thread-safe. Putting a block again replaces it.
 
         `data` is 524,288 bytes and valid only during the call; `digest` is its raw SHA-256. The sink retries what can
-        be retried; what it raises ends the copy.
+        be retried, waiting with `pause`, and gives up once that returns False; what it raises ends the copy. Returns how
+        often it was refused for going too fast.
         """
 
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 
 from rehost.blocks import BLOCK_SIZE, Extent, block_count, blocks_of
+from rehost.pacing import Pause
 from rehost.transfer._blockset import BlockSet
 from rehost.transfer._errors import BlockReadFailed, CopyStopped
 from rehost.transfer._manifest import NEVER_WRITTEN, ZERO_BLOCK, ZERO_DIGEST, Manifest
 from rehost.transfer._protocol import BlockReader, BytesLike, Handle, ReadableDisk, StopSignal
 from rehost.transfer._read import READ_DELAYS, read_block
-from rehost.transfer._workers import Workers
+from rehost.transfer._window import MOST_IN_FLIGHT, run_windowed
 
 
 class Difference(StrEnum):
@@ -48,33 +49,38 @@ class VerifyResult:
 
 def verify_snapshot(
     blocks: Iterable[tuple[int, Handle]],
-    read: BlockReader[Handle],
+    reader: BlockReader[Handle],
     manifest: Manifest,
     *,
-    workers: int = 8,
+    in_flight: int = MOST_IN_FLIGHT,
     stop: StopSignal | None = None,
     limit: int = 100,
 ) -> VerifyResult:
     """Read every listed block back, in parallel, and compare its SHA-256 with the manifest.
 
-    `blocks` are the index of each block that the snapshot has, its parents' included, and what `read` finds it by. A
+    `blocks` are the index of each block that the snapshot has, its parents' included, and what `reader` finds it by. A
     difference is a result, not an error. Raises BlockReadFailed (names the snapshot as the disk), CopyStopped.
     """
     check = _Check(manifest, limit)
 
-    def compare(block: tuple[int, Handle], _: bytearray) -> None:
+    def compare(block: tuple[int, Handle], buffer: bytearray, pause: Pause) -> None:
         index, handle = block
-        try:
-            data = read(index, handle)
-        except Exception as error:
-            raise BlockReadFailed.at(manifest.snapshot_id, index, error) from error
-        check.block(index, data)
+        check.block(index, read_back(manifest.snapshot_id, reader, index, handle, buffer, pause))
 
-    running = Workers(blocks, compare, count=workers, name="verify")
-    with running:
-        if not running.wait_all(stop):
-            raise CopyStopped(disk=manifest.snapshot_id, watermark=0)
+    if not run_windowed(blocks, compare, in_flight=in_flight, name="verify", stop=stop):
+        raise CopyStopped(disk=manifest.snapshot_id, watermark=0)
     return check.result()
+
+
+def read_back(
+    snapshot_id: str, reader: BlockReader[Handle], index: int, handle: Handle, buffer: bytearray, pause: Pause
+) -> bytes:
+    """Block `index` into `buffer`; returns its raw SHA-256. Raises BlockReadFailed, which names the snapshot."""
+    try:
+        with memoryview(buffer) as view:
+            return reader.read(index, handle, view, pause)
+    except Exception as error:
+        raise BlockReadFailed.at(snapshot_id, index, error) from error
 
 
 def verify_against_source(
@@ -82,7 +88,7 @@ def verify_against_source(
     allocated: Iterable[Extent],
     manifest: Manifest,
     *,
-    workers: int = 8,
+    in_flight: int = MOST_IN_FLIGHT,
     stop: StopSignal | None = None,
     limit: int = 100,
     read_delays: Sequence[float] = READ_DELAYS,
@@ -93,15 +99,13 @@ def verify_against_source(
     """
     check = _Check(manifest, limit)
 
-    def compare(index: int, buffer: bytearray) -> None:
-        read_block(disk, index, buffer, delays=read_delays, pause=running.pause)
-        check.block(index, buffer)
+    def compare(index: int, buffer: bytearray, pause: Pause) -> None:
+        read_block(disk, index, buffer, delays=read_delays, pause=pause)
+        check.block(index, hashlib.sha256(buffer).digest())
 
     clipped = (index for index in blocks_of(allocated) if index < block_count(disk.size))
-    running = Workers(clipped, compare, count=workers, name=f"verify-{disk.key}")
-    with running:
-        if not running.wait_all(stop):
-            raise CopyStopped(disk=disk.key, watermark=0)
+    if not run_windowed(clipped, compare, in_flight=in_flight, name=f"verify-{disk.key}", stop=stop):
+        raise CopyStopped(disk=disk.key, watermark=0)
     return check.result()
 
 
@@ -117,12 +121,12 @@ class _Check:
         self._found: list[Mismatch] = []
         self._lock = threading.Lock()
 
-    def block(self, index: int, data: BytesLike) -> None:
+    def block(self, index: int, digest: bytes) -> None:
         within = index < self._manifest.block_count
         expected = self._manifest.digest(index) if within else NEVER_WRITTEN
         zero = expected in (NEVER_WRITTEN, ZERO_DIGEST)
         difference = None
-        if hashlib.sha256(data).digest() != (ZERO_DIGEST if zero else expected):
+        if digest != (ZERO_DIGEST if zero else expected):
             difference = Difference.UNEXPECTED if zero else Difference.CONTENT
         with self._lock:
             self._blocks_read += 1
@@ -145,7 +149,7 @@ class _Check:
 
 
 def read_blocks(
-    blocks: Iterable[tuple[int, Handle]], read: BlockReader[Handle], *, workers: int = 8
+    blocks: Iterable[tuple[int, Handle]], read: Callable[[int, Handle], BytesLike], *, workers: int = 8
 ) -> Iterator[tuple[int, BytesLike]]:
     """The blocks with their data, in the order listed, read ahead in parallel; memory: `2 * workers` blocks."""
     with ThreadPoolExecutor(workers, thread_name_prefix="read-blocks") as pool:

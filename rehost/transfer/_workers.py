@@ -28,19 +28,26 @@ class Workers(Generic[Item]):
         self, items: Iterable[Item], task: Callable[[Item, bytearray], None], *, count: int, name: str
     ) -> None:
         #: Guards what tasks and the caller share; notified by `halt`, and by tasks as they see fit.
-        self.changed = threading.Condition()
+        lock = threading.RLock()
+        self.changed = threading.Condition(lock)
+        self._room = threading.Condition(lock)  # the same lock: where threads beyond the allowed number wait
         self.halted = False
         self._items = iter(items)
         self._draw = threading.Lock()
         self._task = task
+        self._name = name
         self._failure: BaseException | None = None
-        self._running = count
-        self._threads = [threading.Thread(target=self._run, name=f"{name}-{n}", daemon=True) for n in range(count)]
+        self._allowed = count
+        self._exhausted = False
+        self._running = 0
+        self._started = False
+        self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
         # Tasks begin here, before `as` has bound a name: one that uses its Workers needs it bound earlier.
-        for thread in self._threads:
-            thread.start()
+        with self.changed:
+            self._started = True
+            self._spawn()
         return self
 
     def __exit__(
@@ -50,6 +57,14 @@ class Workers(Generic[Item]):
         for thread in self._threads:
             thread.join()
 
+    def allow(self, count: int) -> None:
+        """From now on `count` tasks run at once; called under `changed`. Threads beyond it wait after their task."""
+        grown = count > self._allowed
+        self._allowed = count
+        if grown and not self.halted and not self._exhausted:
+            self._room.notify_all()
+            self._spawn()
+
     def halt(self, failure: BaseException | None = None) -> None:
         """No task begins any more. The first failure is the one that `wait` raises."""
         with self.changed:
@@ -57,6 +72,7 @@ class Workers(Generic[Item]):
             if self._failure is None:
                 self._failure = failure
             self.changed.notify_all()
+            self._room.notify_all()
 
     def wait(self, done: Callable[[], bool], stop: StopSignal | None) -> bool:
         """Until `done()`, True; or until `stop` is set, False. Raises the first failure of a task."""
@@ -78,10 +94,21 @@ class Workers(Generic[Item]):
         with self.changed:
             return not self.changed.wait_for(lambda: self.halted, seconds)
 
-    def _run(self) -> None:
+    def _spawn(self) -> None:
+        while self._started and len(self._threads) < self._allowed:
+            thread = threading.Thread(
+                target=self._run, args=(len(self._threads),), name=f"{self._name}-{len(self._threads)}", daemon=True
+            )
+            self._threads.append(thread)
+            self._running += 1
+            thread.start()
+
+    def _run(self, ordinal: int) -> None:
         buffer = bytearray(BLOCK_SIZE)
         try:
             while not self.halted:
+                if ordinal >= self._allowed and not self._await_room(ordinal):
+                    break
                 try:
                     with self._draw:
                         item = next(self._items)
@@ -93,5 +120,12 @@ class Workers(Generic[Item]):
             self.halt(error)
         finally:
             with self.changed:
+                self._exhausted = True
                 self._running -= 1
                 self.changed.notify_all()
+                self._room.notify_all()
+
+    def _await_room(self, ordinal: int) -> bool:
+        with self.changed:
+            self._room.wait_for(lambda: ordinal < self._allowed or self.halted or self._exhausted)
+            return not self.halted and not self._exhausted

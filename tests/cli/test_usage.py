@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from rehost.cli import app
+from rehost.cli._app import app
 from sandbox import Sandbox
 from tests.docs.test_references import subcommands
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from rehost.cli import app
+from rehost.cli._app import app
 from rehost.control import ControlPlane, Image, RunDisk
 
 from .conftest import TestClock, spec

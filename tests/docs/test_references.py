@@ -6,13 +6,14 @@ import ast
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
 import yaml
 
 from rehost import faults
-from rehost.cli import app
+from rehost.cli._app import app
 from rehost.spec import check
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,7 +109,10 @@ def test_what_follows_a_kill_is_said_of_every_fault_point() -> None:
 
 def subcommands() -> set[str]:
     found = set()
-    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+    root: Any = typer.main.get_command(app)
+    context = root.make_context("rehost", [], resilient_parsing=True)
+    for name in root.list_commands(context):
+        command = root.get_command(context, name)
         nested = getattr(command, "commands", None)
         found |= {f"{name} {each}" for each in nested} if nested else {name}
     return found

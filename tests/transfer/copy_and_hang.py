@@ -13,6 +13,7 @@ import threading
 from pathlib import Path
 
 from rehost.blocks import Extent
+from rehost.pacing import Pause
 from rehost.transfer import copy_disk, open_partial, plan_copy
 
 
@@ -36,7 +37,7 @@ class LoggingSink:
         self._left = after
         self._lock = threading.Lock()
 
-    def put(self, index: int, data: memoryview, digest: bytes) -> None:
+    def put(self, index: int, data: memoryview, digest: bytes, pause: Pause) -> int:
         with self._lock:
             self._left -= 1
             left = self._left
@@ -45,13 +46,16 @@ class LoggingSink:
             if left == -self._workers:
                 print("all workers hang", flush=True)
             threading.Event().wait()
+        return 0
 
 
 def main(disk_path: Path, manifest_path: Path, log_path: Path, workers: int, after: int) -> None:
     disk = FileDisk(disk_path)
     manifest = open_partial(manifest_path, snapshot_id="snap-1", size=disk.size, parent=None)
     plan = plan_copy([Extent(0, disk.size)], manifest, full=True)
-    copy_disk(disk, LoggingSink(log_path, workers, after), manifest, plan, workers=workers, piece_blocks=8)
+    copy_disk(
+        disk, LoggingSink(log_path, workers, after), manifest, plan, in_flight=workers, piece_blocks=8, flush_seconds=0
+    )
 
 
 if __name__ == "__main__":

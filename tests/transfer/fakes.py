@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
 from rehost.blocks import BLOCK_SIZE, Extent, block_count
+from rehost.pacing import Pause
 
 
 @cache
@@ -72,7 +73,7 @@ class FakeSnapshot:
         self.after_put: Callable[[int], None] = lambda index: None
         self._lock = threading.Lock()
 
-    def put(self, index: int, data: memoryview, digest: bytes) -> None:
+    def put(self, index: int, data: memoryview, digest: bytes, pause: Pause) -> int:
         self.before_put(index)
         content = bytes(data)
         assert len(content) == BLOCK_SIZE
@@ -81,6 +82,7 @@ class FakeSnapshot:
             self.blocks[index] = content
             self.puts[index] += 1
         self.after_put(index)
+        return 0
 
     def complete(self, changed_blocks: int, checksum: str) -> None:
         """Refuse what CompleteSnapshot refuses."""
@@ -93,9 +95,10 @@ class FakeSnapshot:
             return self.blocks[index]
         return pattern(0) if self.parent is None else self.parent.block(index)
 
-    def read(self, index: int, handle: int) -> bytes:
+    def read(self, index: int, handle: int, buffer: memoryview, pause: Pause) -> bytes:
         assert index == handle
-        return self.block(index)
+        buffer[:] = self.block(index)
+        return hashlib.sha256(buffer).digest()
 
     def listing(self) -> list[tuple[int, int]]:
         """(index, handle) of every block in the chain, as ListSnapshotBlocks gives them; the handle is the index."""

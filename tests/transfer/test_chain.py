@@ -84,8 +84,8 @@ def test_the_chain_reads_as_the_disk(sequence: list[Run], tail: int) -> None:
             manifest = one_run(path, f"snap-{number}", disk, before, snapshot, parent, run)
             assert snapshot.holds(disk)
             assert set(snapshot.blocks) == different(disk, before)
-            assert verify_snapshot(snapshot.listing(), snapshot.read, manifest, workers=1).ok
-            assert verify_against_source(disk, disk.extents(), manifest, workers=1).ok
+            assert verify_snapshot(snapshot.listing(), snapshot, manifest, in_flight=1).ok
+            assert verify_against_source(disk, disk.extents(), manifest, in_flight=1).ok
             if parent is not None:
                 parent.close()
             parent, before = manifest, disk
@@ -124,7 +124,7 @@ def one_run(
         plan = plan_copy(disk.extents(wanted), manifest, full=full)
         try:
             result = copy_disk(
-                disk, snapshot, manifest, plan, workers=run.workers, piece_blocks=run.piece_blocks, read_delays=()
+                disk, snapshot, manifest, plan, in_flight=run.workers, piece_blocks=run.piece_blocks, read_delays=()
             )
         except BlockFailed as error:
             assert isinstance(error.__cause__, Abort)  # noqa: PT017

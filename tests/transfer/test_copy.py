@@ -24,6 +24,7 @@ from rehost.transfer import (
     open_partial,
     plan_copy,
 )
+from rehost.transfer._copy import AHEAD
 
 from .fakes import FakeSnapshot, FlakyRead, PatternDisk
 
@@ -138,7 +139,7 @@ def test_the_first_failure_of_the_sink_stops_all_workers(tmp_path: Path) -> None
     sink.before_put = refuse
     with partial(tmp_path, disk) as manifest:
         with pytest.raises(BlockSendFailed, match=r"block 7 at byte 3670016 could not be sent: quota reached"):
-            copy(disk, sink, manifest, workers=4)
+            copy(disk, sink, manifest, in_flight=4)
         assert not copy_threads()
         assert set(manifest.written_blocks()) == set(sink.blocks)
     assert len(sink.blocks) < 200
@@ -154,7 +155,7 @@ def test_a_block_that_cannot_be_recorded_counts_as_not_sent(tmp_path: Path, monk
         with monkeypatch.context() as patched:
             patched.setattr(manifest, "record", full)
             with pytest.raises(BlockRecordFailed, match="No space left"):
-                copy(disk, sink, manifest, workers=1)
+                copy(disk, sink, manifest, in_flight=1)
         assert manifest.written_count == 0
         copy(disk, sink, manifest)
         sink.complete(manifest.written_count, manifest.linear_checksum())
@@ -165,7 +166,7 @@ def test_stop_stops_and_the_copy_resumes_without_sending_twice(tmp_path: Path) -
     sink.after_put = lambda index: stop.set() if index == 20 else None
     with partial(tmp_path, disk) as manifest:
         with pytest.raises(CopyStopped) as caught:
-            copy(disk, sink, manifest, workers=2, piece_blocks=8, stop=stop)
+            copy(disk, sink, manifest, in_flight=2, piece_blocks=8, stop=stop)
         assert caught.value.watermark == manifest.watermark
         assert 0 < len(sink.blocks) < 50
         stop.clear()
@@ -203,19 +204,20 @@ def test_pieces_are_reported_in_order_once_durable(tmp_path: Path) -> None:
             assert all(manifest.written(index) for index in range(progress.watermark))
             seen.append(progress)
 
-        copy(disk, sink, manifest, workers=3, piece_blocks=4, on_piece=on_piece)
+        copy(disk, sink, manifest, in_flight=3, piece_blocks=4, on_piece=on_piece, flush_seconds=0)
     assert [progress.watermark for progress in seen] == [4, 8, 10]
     assert seen[-1].blocks_done == seen[-1].blocks_total == 10
 
 
-def test_workers_are_never_more_than_one_piece_ahead_of_what_is_settled(tmp_path: Path) -> None:
+def test_workers_are_never_more_than_a_few_pieces_ahead_of_what_is_settled(tmp_path: Path) -> None:
     disk, sink = PatternDisk([1] * 40), FakeSnapshot()
     with partial(tmp_path, disk) as manifest:
         watermarks: list[int] = [0]
         ahead: list[int] = []
         sink.before_put = lambda index: ahead.append(index - watermarks[-1])
-        copy(disk, sink, manifest, workers=4, piece_blocks=4, on_piece=lambda p: watermarks.append(p.watermark))
-    assert max(ahead) < 8
+        tell = lambda now: watermarks.append(now.watermark)  # noqa: E731
+        copy(disk, sink, manifest, in_flight=4, piece_blocks=2, on_piece=tell, flush_seconds=0)
+    assert max(ahead) < 2 * (AHEAD + 1)
 
 
 def test_what_on_piece_raises_ends_the_copy(tmp_path: Path) -> None:
@@ -227,7 +229,7 @@ def test_what_on_piece_raises_ends_the_copy(tmp_path: Path) -> None:
 
     with partial(tmp_path, disk) as manifest:
         with pytest.raises(ConnectionError, match="control plane"):
-            copy(disk, sink, manifest, workers=2, piece_blocks=4, on_piece=on_piece)
+            copy(disk, sink, manifest, in_flight=2, piece_blocks=4, on_piece=on_piece, flush_seconds=0)
         assert not copy_threads()
         assert manifest.watermark == 4
 

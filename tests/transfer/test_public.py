@@ -11,6 +11,7 @@ from rehost.transfer import (
     BlockReadFailed,
     BlockRecordFailed,
     BlockSendFailed,
+    BlockWriteFailed,
     CopyStopped,
     ManifestBusy,
     ManifestInvalid,
@@ -18,10 +19,10 @@ from rehost.transfer import (
 )
 
 PUBLIC = """
-NEVER_WRITTEN ZERO_BLOCK ZERO_DIGEST BlockFailed BlockReadFailed BlockReader BlockRecordFailed BlockSendFailed BlockSet
-BlockSink CopyPlan CopyResult CopyStopped Difference Manifest ManifestBusy ManifestInvalid Mismatch PartialManifest
-Progress ReadableDisk StopSignal TransferError VerifyResult copy_disk disk_sha256 open_partial plan_copy read_blocks
-verify_against_source verify_snapshot
+MOST_IN_FLIGHT NEVER_WRITTEN UNKNOWN_DIGEST ZERO_BLOCK ZERO_DIGEST BlockFailed BlockReadFailed BlockReader BlockRecordFailed BlockSendFailed BlockSet
+BlockSink BlockWriteFailed CopyPlan CopyResult CopyStopped Difference Manifest ManifestBusy ManifestInvalid Mismatch PartialManifest
+Progress ReadableDisk StopSignal Throttle TransferError VerifyResult copy_disk disk_sha256 open_partial plan_copy read_blocks
+restore_blocks verify_against_source verify_snapshot
 """
 
 
@@ -34,7 +35,10 @@ ERRORS: list[TransferError] = [
     ManifestInvalid(path="a.manifest", reason="it is damaged"),
     ManifestBusy(path="a.manifest"),
     CopyStopped(disk="sda", watermark=3),
-    *(kind.at("sda", 3, OSError("no")) for kind in (BlockReadFailed, BlockSendFailed, BlockRecordFailed)),
+    *(
+        kind.at("sda", 3, OSError("no"))
+        for kind in (BlockReadFailed, BlockSendFailed, BlockWriteFailed, BlockRecordFailed)
+    ),
 ]
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from rehost.blocks import BLOCK_SIZE
+from rehost.pacing import Pause
 from rehost.transfer import (
+    ZERO_DIGEST,
     BlockReadFailed,
     CopyStopped,
     Difference,
@@ -47,7 +49,7 @@ def manifest(tmp_path: Path, disk: PatternDisk, snapshot: FakeSnapshot) -> Manif
 
 def verified(snapshot: FakeSnapshot, manifest: Manifest, *, limit: int = 100) -> VerifyResult:
     with manifest:
-        return verify_snapshot(snapshot.listing(), snapshot.read, manifest, limit=limit)
+        return verify_snapshot(snapshot.listing(), snapshot, manifest, limit=limit)
 
 
 def test_a_good_snapshot_is_verified(snapshot: FakeSnapshot, manifest: Manifest) -> None:
@@ -85,24 +87,26 @@ def test_the_list_of_differences_is_bounded_and_their_number_is_not(snapshot: Fa
 
 
 def test_a_block_that_cannot_be_read_back_is_an_error(manifest: Manifest) -> None:
-    def read(index: int, handle: str) -> bytes:
-        message = f"no block {handle}"
-        raise OSError(message)
+    class Gone:
+        def read(self, index: int, handle: str, buffer: memoryview, pause: Pause) -> bytes:
+            message = f"no block {handle}"
+            raise OSError(message)
 
     with manifest, pytest.raises(BlockReadFailed, match=r"disk snap-1: block 4 .* no block token"):
-        verify_snapshot([(4, "token")], read, manifest)
+        verify_snapshot([(4, "token")], Gone(), manifest)
 
 
 def test_stop_stops_it(manifest: Manifest) -> None:
-    stop, reading = threading.Event(), threading.Event()
+    stop = threading.Event()
 
-    def read(index: int, _: int) -> bytes:
-        stop.set()
-        reading.wait(0.2)
-        return bytes(BLOCK_SIZE)
+    class Endless:
+        def read(self, index: int, handle: int, buffer: memoryview, pause: Pause) -> bytes:
+            stop.set()
+            pause(0.2)
+            return ZERO_DIGEST
 
     with manifest, pytest.raises(CopyStopped):
-        verify_snapshot(((index, index) for index in range(10_000)), read, manifest, stop=stop)
+        verify_snapshot(((index, index) for index in range(10_000)), Endless(), manifest, stop=stop)
 
 
 def test_the_source_is_compared_too(disk: PatternDisk, manifest: Manifest) -> None:

@@ -1,0 +1,3 @@
+module rehost/bench/endpoint
+
+go 1.22
