@@ -12,11 +12,12 @@ from rehost.cli._plain import Meter, add_aws_options, run, stopped_by_signals
 from rehost.cli._text import size
 
 HELP = "Write one EBS snapshot into a sparse file: the way back out of AWS."
+_EXAMPLE = "Example: rehost restore snap-0123456789abcdef0 web-01.raw"
 _ABOUT = f"{HELP} Each block is checked against its checksum; the file appears once it is whole."
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser("rehost restore", description=_ABOUT, allow_abbrev=False)
+    parser = argparse.ArgumentParser("rehost restore", description=_ABOUT, epilog=_EXAMPLE, allow_abbrev=False)
     parser.add_argument("snapshot", help="the snapshot's id")
     parser.add_argument("file", type=Path, help="the raw image to write, as large as the volume")
     parser.add_argument("--force", action="store_true", help="replace the file where it exists")

@@ -10,6 +10,7 @@ from rehost.cli._plain import Meter, add_aws_options, run, stopped_by_signals
 from rehost.rates import bytes_per_second
 
 HELP = "Make one EBS snapshot of one disk image and print its id."
+_EXAMPLE = "Example: rehost upload exports/web-01.raw --wait"
 _ABOUT = f"""{HELP} Holes and zeros are not sent; with --parent only blocks that differ from the parent are. What goes wrong
 leaves no snapshot behind. The id is all that goes to standard output."""
 
@@ -20,7 +21,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("rehost upload", description=_ABOUT, allow_abbrev=False)
+    parser = argparse.ArgumentParser("rehost upload", description=_ABOUT, epilog=_EXAMPLE, allow_abbrev=False)
     parser.add_argument("file", type=Path, help="the disk image")
     encryption = parser.add_mutually_exclusive_group()
     encryption.add_argument("--parent", metavar="SNAPSHOT", help="send only what differs from this snapshot")

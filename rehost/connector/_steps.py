@@ -189,7 +189,7 @@ class RunSteps:
         self.control.runs.disk_completed(run.id, index)
         if index + 1 == len(frozen.disks):
             now = self.control.now()
-            self.control.whole_copies.add(run.id, copied_at=now, taken_at=run.started_at or now)
+            self.control.whole_copies.add(run.id, copied_at=now, taken_at=run.frozen_at or run.started_at or now)
 
     def release(self, run_id: str) -> None:
         """Give the point in time up: every disk is copied, or the run has failed. Repeating it is harmless."""
@@ -241,10 +241,19 @@ class RunSteps:
     def record(self, run_id: str, copied: Copied) -> None:
         """COMPLETED, with its image."""
         run, job = self._load(run_id)
-        image_id = self._whole(run).image_id
-        if image_id is not None:
+        copy = self._whole(run)
+        if copy.image_id is not None:
             snapshots = tuple(disk.snapshot_id for disk in self.control.runs.disks(run_id))
-            image = Image(image_id, job.id, run.id, snapshots, self.control.now(), copies=copied or None)
+            # A run that took an earlier one's copy over has no point in time of its own: the copy's is the image's.
+            image = Image(
+                copy.image_id,
+                job.id,
+                run.id,
+                snapshots,
+                self.control.now(),
+                taken_at=copy.taken_at,
+                copies=copied or None,
+            )
             self.control.runs.complete(run.id, image)
         faults.point("run-recorded")
 

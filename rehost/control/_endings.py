@@ -41,7 +41,7 @@ def complete(database: Database, run_id: str, image: Image) -> None:
         )
         if landed.rowcount != 1:
             return
-        taken = run.frozen_at or image.created_at
+        taken = image.taken_at or run.frozen_at or image.created_at
         row = {**asdict(image), "snapshot_ids": list(image.snapshot_ids), "number": run.number, "taken_at": taken}
         lag = _lag(connection, job, now)
         connection.execute(sa.insert(images).values(row))
