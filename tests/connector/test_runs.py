@@ -15,7 +15,7 @@ def test_a_first_run_makes_an_image_of_the_disk_and_sends_only_its_data(site: Si
     assert run.state is RunState.COMPLETED, run.message
     (disk,) = site.control.runs.disks(run.id)
     assert disk.sent_blocks == 100
-    assert site.control.jobs.get(job.id).state is JobState.COMPLETED  # it was to run once
+    assert site.control.jobs.get(job.id).state is JobState.COMPLETED  # it runs once
     site.assert_image_is_the_disk(job)
 
 
