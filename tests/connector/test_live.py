@@ -14,6 +14,7 @@ import pytest
 
 from rehost.control import Job, Run, RunState
 from rehost.sources.qemu import PREFIX, qmp_session
+from sandbox import Sandbox
 from sandbox.machines import LiveGuest, Records, build, check_disks, make_live
 from tests.connector.conftest import BLOCK, Site
 from tests.sources.qemu_machine import need
@@ -59,6 +60,13 @@ class Live:
             nodes = [node["node-name"] for node in monitor.execute("query-named-block-nodes", flat=True)]
         assert [name for name in nodes if name.startswith(PREFIX)] == []
         assert [path.name for path in (self.site.folder / "x").iterdir()] == ["rehost-web-01.lock"]
+
+
+@pytest.fixture
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """In place of the one that the tests of a worker share: this one's instances boot."""
+    with Sandbox(tmp_path_factory.mktemp("sandbox"), options=()) as running:
+        yield running
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ def test_bash_gets_its_path_back_after_the_users_own_start_file(tmp_path: Path) 
 
 
 def test_missing_programs_are_named_with_their_debian_packages(tmp_path: Path) -> None:
-    present = tmp_path / "qemu-img"
+    present = tmp_path / "qemu-nbd"
     present.write_text("#!/bin/sh\n")
     present.chmod(0o755)
     packages = [package for package, _ in check.missing(str(tmp_path))]
