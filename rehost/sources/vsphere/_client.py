@@ -35,6 +35,7 @@ T = TypeVar("T")
 API_VERSION = "vim.version.version12"
 
 CALL_TIMEOUT = 120.0  # seconds without an answer
+_LOGINS = 3  # for one call, before it is given up
 _REMEMBER = 30.0  # seconds; names of machines
 POLL = 0.25  # seconds between looks at a task
 
@@ -93,18 +94,19 @@ class Client:
         return kind(moref, self.stub)
 
     def call(self, what: Callable[[], T], doing: str) -> T:
-        """`what()`, and once more after a new login where the session had expired; `doing` names it in errors.
+        """`what()`, and again after a new login where the session had expired; `doing` names it in errors.
 
         Raises SourceError; ObjectGone where the object has been removed.
         """
-        generation = self.content
-        try:
-            return self._translated(what, doing)
-        except vim.fault.NotAuthenticated:
-            log.info("the session has expired; logging in again", place=self.config.place)
-        with self._lock:
-            if self._content is generation:  # else another thread has been here
-                self._login()
+        for _ in range(_LOGINS):
+            generation = self.content
+            try:
+                return self._translated(what, doing)
+            except vim.fault.NotAuthenticated:
+                log.info("the session has expired; logging in again", place=self.config.place)
+            with self._lock:
+                if self._content is generation:  # else another thread has been here
+                    self._login()
         try:
             return self._translated(what, doing)
         except vim.fault.NotAuthenticated:
