@@ -16,6 +16,7 @@ from rehost.aws import (
     AwsSettings,
     ChecksumMismatch,
     EndpointUnreachable,
+    NotFound,
     QuotaReached,
     Refused,
     Throttled,
@@ -208,3 +209,28 @@ def test_blocks_go_through_the_proxy_that_the_environment_names(
 
 def test_a_block_has_one_size() -> None:
     assert len(block()[0]) == BLOCK_SIZE == 524_288
+
+
+def test_a_snapshot_that_was_deleted_under_the_run_is_said_soon(aws: Aws, time: FakeTime, pending: str) -> None:
+    aws.ebs.discard(pending)
+    data, digest = block()
+    with pytest.raises(NotFound, match=pending):
+        aws.ebs.blocks.put(pending, 0, data, digest)
+    assert time.now <= 30
+
+
+def test_who_is_halted_waits_no_longer(aws: Aws, sandbox: Sandbox, time: FakeTime, pending: str) -> None:
+    sandbox.fault(action="throttle", service="ebs", operation="PutSnapshotBlock", match={"SnapshotId": pending})
+    data, digest = block()
+    with pytest.raises(Throttled):
+        aws.ebs.blocks.put(pending, 0, data, digest, lambda _: False)
+    assert time.slept == []
+
+
+def test_an_endpoint_that_has_failed_everybody_for_long_enough_is_not_waited_for_again(time: FakeTime) -> None:
+    aws = Aws(AwsSettings(region="eu-central-1", endpoint="http://127.0.0.1:9"), time.policy(30))
+    data, digest = block()
+    for _ in range(5):
+        with pytest.raises(EndpointUnreachable):
+            aws.ebs.blocks.put("snap-0123", 0, data, digest)
+    assert time.now <= 31
