@@ -22,7 +22,9 @@ CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 60  # without a single byte
 HEAD_LIMIT = 64 * 1024
 BODY_LIMIT = 16 * 1024 * 1024  # an answer that is not a block: errors, a page of a listing
-_TLS_PIECE = 128 * 1024  # stays in a core's cache between encryption and the socket; larger ones gain nothing
+_TLS_PIECE = (
+    256 * 1024
+)  # each piece is a few handovers of the interpreter's lock; a whole block leaves the cache between
 
 
 class BadAnswer(OSError):
