@@ -1,6 +1,6 @@
-"""`make bench`: every case, in alternation with its peer, and what came out.
+"""`make bench PART=pipeline`: every case, in alternation with its peer, and what came out.
 
-    python -m bench [--runs N] [--quick] [--only TEXT] [--layers] [--profile] [--keep]
+    python -m bench.pipeline [--runs N] [--quick] [--only TEXT] [--layers] [--profile] [--keep]
 
 `--quick` measures a quarter of the data twice, to see that all of it works. Results: build/bench/pipeline.json.
 """
@@ -27,7 +27,7 @@ FOLDER = ROOT / "build" / "bench"
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser("python -m bench", description=__doc__)
+    parser = argparse.ArgumentParser("python -m bench.pipeline", description=__doc__)
     parser.add_argument("--runs", type=int, help="of each case (5)")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", default="", help="cases whose name contains this")
