@@ -152,11 +152,9 @@ class SourceContract:
         assert len(outcomes) == 2
         assert list(site.made()) == []
 
+    @pytest.mark.needs("keeping")
     def test_the_same_run_gets_the_same_point_in_time(self, site: Harness) -> None:
-        first = freeze(site)
-        if not site.survives_writes:
-            first.release()
-            pytest.skip("nothing is made here that a second freeze could find")
+        freeze(site)
         made = list(site.made())
         site.write(0, 0, b"later")
         second = freeze(site)
@@ -265,7 +263,9 @@ class SourceContract:
             assert restored(list(after.disks[0].extents(None)), after.disks[0], b"") == site.content(0), cause
             after.release()
 
-    @pytest.mark.parametrize("change", [512, -512], ids=["grown", "shrunk"])
+    @pytest.mark.parametrize(
+        "change", [pytest.param(512, id="grown"), pytest.param(-512, id="shrunk", marks=pytest.mark.needs("shrinking"))]
+    )
     def test_another_size_is_told(self, site: Harness, change: int) -> None:
         first = freeze(site, run="run-1")
         since = first.disks[0].position
@@ -340,8 +340,8 @@ class SourceContract:
         again.check()
         again.release()
 
+    @pytest.mark.needs("elsewhere")
     def test_reopening_in_another_process(self, site: Harness) -> None:
-        site.elsewhere()  # skips before anything is made
         frozen = freeze(site)
         if site.survives_writes:
             site.write(0, 0, b"later")
@@ -362,6 +362,7 @@ class SourceContract:
         other.release()
         assert list(site.made()) == []
 
+    @pytest.mark.needs("shrinking")
     def test_release_after_a_failure_in_the_middle(self, site: Harness) -> None:
         frozen = freeze(site)
         next(iter(frozen.disks[0].extents(None)))
@@ -376,9 +377,9 @@ class SourceContract:
         frozen.release()
         assert list(site.made()) == []
 
+    @pytest.mark.needs("elsewhere")
     def test_release_after_a_kill(self, site: Harness) -> None:
         """The process that froze is gone at once; the run is repeated, finds the same moment and gives it up."""
-        site.elsewhere()
         with elsewhere.start(site, run="run-1", hang=True) as process:
             taken = elsewhere.digests(process)
             process.kill()
@@ -393,14 +394,14 @@ class SourceContract:
         frozen.release()
         assert list(site.made()) == []
 
+    @pytest.mark.needs("keeping")
     def test_what_was_released_is_lost(self, site: Harness) -> None:
         frozen = freeze(site)
         frozen.release()
-        if not site.survives_writes:
-            pytest.skip("nothing was made here, so nothing went with the release")
         with pytest.raises(FreezeLost):
             site.source.reopen(frozen.token)
 
+    @pytest.mark.needs("losing")
     def test_a_point_in_time_taken_away_is_lost_and_leaves_nothing(self, site: Harness) -> None:
         frozen = freeze(site)
         frozen.close()

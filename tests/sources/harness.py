@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import pytest
-
 from rehost.blocks import Extent
 from rehost.sources import FrozenDisk, Locator, Source
 
@@ -31,13 +29,15 @@ INITIAL = (_initial(3 * MIB + 512, 0, 1, 17, 47) + b"", _initial(MIB, 5))
 class Harness(ABC):
     """One a test. A subclass sets what stands below in its `__init__`: a source with one server whose disks hold INITIAL, the root disk first.
 
-    What a platform cannot do (shrink a disk, say) calls `pytest.skip` with the reason.
+    A test that needs what a platform cannot do is not collected for it: see `lacks`.
     """
 
     #: A point in time stays readable while its server goes on being written to; otherwise `check` finds the writing out.
     survives_writes: ClassVar[bool]
     #: It tells where a disk changed, not only that it did.
     tracks_changes: ClassVar[bool]
+    #: Its disks can become smaller.
+    shrinks: ClassVar[bool] = True
 
     source: Source
     locator: Locator  # the server
@@ -68,12 +68,23 @@ class Harness(ABC):
         return {}
 
     def lose_freeze(self, token: str) -> None:
-        """Take a point in time away behind rehost's back."""
-        pytest.skip("nothing beside the server itself is made for a point in time here")
+        """Take a point in time away behind rehost's back. Left alone where nothing beside the server itself is made for one."""
+        raise NotImplementedError
 
     def elsewhere(self) -> tuple[str, Mapping[str, Any]]:
-        """(`module:function`, its keywords) that opens this source in another process."""
-        pytest.skip("the source lives in this process")
+        """(`module:function`, its keywords) that opens this source in another process. Left alone where it lives in this one."""
+        raise NotImplementedError
+
+    @classmethod
+    def lacks(cls) -> frozenset[str]:
+        """What of `keeping`, `losing`, `elsewhere` and `shrinking` cannot be had here."""
+        lacking = {
+            "keeping": not cls.survives_writes,
+            "losing": cls.lose_freeze is Harness.lose_freeze,
+            "elsewhere": cls.elsewhere is Harness.elsewhere,
+            "shrinking": not cls.shrinks,
+        }
+        return frozenset(name for name, lacks in lacking.items() if lacks)
 
     def close(self) -> None:
         """The end of the test."""

@@ -10,7 +10,7 @@ import pytest
 from sandbox import VSphere
 from tests.sources.contract import SourceContract
 from tests.sources.harness import Harness
-from tests.sources.vcenter import built, harness
+from tests.sources.vcenter import VCenterHarness, built, harness
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +32,10 @@ class VSphereContract(SourceContract):
 class TestAuto(VSphereContract):
     """HTTPS, but where a run finds the snapshot of another one: then by export."""
 
-    harness_type = Harness
+    harness_type = VCenterHarness
     transport = "auto"
 
 
 class TestExport(VSphereContract):
-    harness_type = Harness
+    harness_type = VCenterHarness
     transport = "export"

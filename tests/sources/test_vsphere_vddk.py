@@ -68,7 +68,7 @@ def options(stand_in: Path) -> dict[str, object]:
 
 
 class TestVddk(SourceContract):
-    harness_type = Harness
+    harness_type = VCenterHarness
 
     @pytest.fixture
     def site(self, tmp_path: Path, vcenter: VSphere, stand_in: Path) -> Iterator[Harness]:

@@ -81,6 +81,7 @@ class Guest:
 class VCenterHarness(Harness):
     survives_writes = True
     tracks_changes = True
+    shrinks = False  # vSphere refuses it
     options: Mapping[str, Any] = {}
 
     def __init__(self, folder: Path, vcenter: VSphere) -> None:
@@ -112,8 +113,6 @@ class VCenterHarness(Harness):
         self.guest.write(disk, offset, data)
 
     def resize(self, disk: int, size: int) -> None:
-        if size < self.machine.flats[disk].stat().st_size:
-            pytest.skip("vSphere cannot shrink a disk")
         self.vcenter.change(self.machine.moref, "grow", disk=disk, size=size)
 
     def made(self) -> Sequence[str]:
