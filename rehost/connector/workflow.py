@@ -8,11 +8,13 @@ creates in AWS carries a client token (or a unique name) derived from the run.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 from dbos import DBOS
 
+from rehost.connector._patience import Patience
 from rehost.errors import RehostError
 from rehost.sources import SourceError
 
@@ -84,16 +86,18 @@ def _released(run_id: str) -> str:
     return ""
 
 
-def _patiently(name: str, run_id: str, step: Callable[[], T]) -> T:
+def _patiently(name: str, run_id: str, step: Callable[[], T], patience: Patience | None = None) -> T:
     here = steps()
-    return here.settings.patience.call(
+    return (patience or here.settings.patience).call(
         step, name=name, run=run_id, stop=here.stop_of(run_id), say=lambda text: here.say(run_id, text)
     )
 
 
 @DBOS.step(name="freeze")
 def freeze(run_id: str) -> int:
-    return _patiently("freeze", run_id, lambda: steps().freeze(run_id))
+    # Nothing is copied yet: a source that refuses fails the run, which makes room for others, and the job tries again in a minute.
+    patience = replace(steps().settings.patience, source=0.0)
+    return _patiently("freeze", run_id, lambda: steps().freeze(run_id), patience)
 
 
 @DBOS.step(name="start_snapshot")

@@ -15,9 +15,9 @@ from tests import postgres
 from .conftest import Site
 
 
-def slowly(site: Site) -> None:
+def slowly(site: Site, seconds: float = 0.05) -> None:
     site.write(range(120))
-    site.sandbox.fault(action="latency", service="ebs", operation="PutSnapshotBlock", seconds=0.05)
+    site.sandbox.fault(action="latency", service="ebs", operation="PutSnapshotBlock", seconds=seconds)
 
 
 def test_a_drained_connector_finishes_and_ends(site: Site) -> None:
@@ -40,7 +40,7 @@ def test_a_drained_connector_finishes_and_ends(site: Site) -> None:
 
 
 def test_a_connector_that_is_taken_out_gives_up_its_run_to_another(site: Site) -> None:
-    slowly(site)
+    slowly(site, seconds=5.0)  # several times what it takes to hear of it
     job = site.declare()
     process = site.start("", idle=600)
     site.wait(lambda: bool(runs := site.control.runs.list(job.id)) and "copy" in (runs[0].stage or ""))

@@ -63,7 +63,7 @@ def test_a_fault_loses_nothing_and_leaves_nothing(
         monkeypatch.setenv(name, "sandbox")
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _seconds: None)
     monkeypatch.setattr(
-        RetryPolicy, "pauses", lambda _policy: iter([None] * 5)
+        RetryPolicy, "pauses", lambda _policy, _pause=None: iter([None] * 5)
     )  # tries of a block, without their pauses
     monkeypatch.setattr(_copy, "PIECE_BLOCKS", PIECE)
     cells = []

@@ -57,6 +57,12 @@ def _calls_in(tree: ast.AST, where: str) -> Iterator[str]:
         for node in ast.walk(tree)
         if isinstance(node, ast.Assign) and (service := _service_of(node.value))
         for target in node.targets
+    } | {
+        f"self.{node.name}": service  # a property that makes the client when it is first needed
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+        for end in node.body
+        if isinstance(end, ast.Return) and end.value is not None and (service := _service_of(end.value))
     }
     everything = {name for service in SERVICES for name in operations(service)}
     for node in ast.walk(tree):
