@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 #: Commands that start without typer; `_plain.py` says why.
-PLAIN = ("upload", "restore")
+PLAIN = ("status", "upload", "restore")
 
 
 def main() -> None:

@@ -6,6 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rehost.connector._databases import (
+        DEFAULT_DATABASE,
+        absolute_database,
+        database_path,
+        is_embedded,
+        state_folder,
+    )
     from rehost.connector._errors import (
         ConnectorError,
         ConnectorNotStarted,
@@ -21,14 +28,7 @@ if TYPE_CHECKING:
     from rehost.connector._patience import Patience
     from rehost.connector._preflight import disk_problems, image_problems
     from rehost.connector._retention import remove_job, retire_images
-    from rehost.connector._settings import (
-        DEFAULT_DATABASE,
-        ConnectorSettings,
-        absolute_database,
-        database_path,
-        is_embedded,
-        state_folder,
-    )
+    from rehost.connector._settings import ConnectorSettings
     from rehost.connector._spreading import settle
     from rehost.connector._verify import VerifiedDisk, VerifiedServer, verify_run
 
@@ -49,14 +49,8 @@ _HOMES = {
     "_patience": ("Patience",),
     "_preflight": ("disk_problems", "image_problems"),
     "_retention": ("remove_job", "retire_images"),
-    "_settings": (
-        "DEFAULT_DATABASE",
-        "ConnectorSettings",
-        "absolute_database",
-        "database_path",
-        "is_embedded",
-        "state_folder",
-    ),
+    "_databases": ("DEFAULT_DATABASE", "absolute_database", "database_path", "is_embedded", "state_folder"),
+    "_settings": ("ConnectorSettings",),
     "_spreading": ("settle",),
     "_verify": ("VerifiedDisk", "VerifiedServer", "verify_run"),
 }

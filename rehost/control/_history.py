@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 import sqlalchemy as sa
@@ -37,16 +38,19 @@ def prune(database: Database) -> int:
     for start in range(0, len(ids), _JOBS_AT_ONCE):
         some = ids[start : start + _JOBS_AT_ONCE]
         with database.write() as connection:
-            standing = sa.select(images.c.run_id).where(images.c.deleted_at.is_(None), images.c.job_id.in_(some))
+            # NOT EXISTS and lists of ids: what PostgreSQL made of NOT IN and of one DELETE with joins took half a second.
+            standing = sa.exists().where(images.c.run_id == runs.c.id, images.c.deleted_at.is_(None))
             ended = sa.and_(
                 runs.c.job_id == jobs.c.id,
                 jobs.c.id.in_(some),
                 runs.c.state.notin_([RunState.PENDING, RunState.ACTIVE]),
-                runs.c.id.notin_(standing),
+                ~standing,
                 sa.func.coalesce(jobs.c.last_run_id, "") != runs.c.id,
             )
-            thin = sa.select(runs.c.id).where(ended, runs.c.number <= jobs.c.runs_made - DISKS_KEPT)
-            connection.execute(sa.delete(disks).where(disks.c.run_id.in_(thin)))
+            has_disks = sa.exists().where(disks.c.run_id == runs.c.id)
+            thin = sa.select(runs.c.id).where(ended, has_disks, runs.c.number <= jobs.c.runs_made - DISKS_KEPT)
+            for few in _lists(connection.execute(thin).scalars()):
+                connection.execute(sa.delete(disks).where(disks.c.run_id.in_(few)))
             good = sa.select(images.c.number).where(images.c.image_id == jobs.c.latest_image_id).scalar_subquery()
             unneeded = sa.or_(runs.c.state != RunState.FAILED, runs.c.number < good)
             old = sa.select(runs.c.id).where(ended, unneeded, runs.c.number <= jobs.c.runs_made - RUNS_KEPT)
@@ -69,15 +73,15 @@ def prune(database: Database) -> int:
 
 def _remove_ended_jobs(connection: sa.Connection, before: object) -> int:
     """Jobs DELETED whose last sign is older, unless an image of theirs stands: somebody's instance used it."""
-    standing = sa.select(images.c.job_id).where(images.c.deleted_at.is_(None))
-    late = sa.select(events.c.job_id).where(events.c.job_id.is_not(None), events.c.at >= before)
+    standing = sa.exists().where(images.c.job_id == jobs.c.id, images.c.deleted_at.is_(None))
+    late = sa.exists().where(events.c.job_id == jobs.c.id, events.c.at >= before)
     ended = list(
         connection.execute(
             sa.select(jobs.c.id).where(
                 jobs.c.state == JobState.DELETED,
                 jobs.c.created_at < before,
-                jobs.c.id.notin_(standing),
-                jobs.c.id.notin_(late),
+                ~standing,
+                ~late,
             )
         ).scalars()
     )
@@ -90,12 +94,19 @@ def _remove_ended_jobs(connection: sa.Connection, before: object) -> int:
 
 
 def _remove_runs(connection: sa.Connection, which: sa.Select[tuple[str]]) -> int:
-    ids = list(connection.execute(which).scalars())
-    for start in range(0, len(ids), 500):
-        some = ids[start : start + 500]
+    gone = 0
+    for some in _lists(connection.execute(which).scalars()):
         theirs = sa.select(images.c.image_id).where(images.c.run_id.in_(some))
         connection.execute(sa.delete(pins).where(pins.c.image_id.in_(theirs)))
         connection.execute(sa.delete(images).where(images.c.run_id.in_(some)))
         connection.execute(sa.delete(disks).where(disks.c.run_id.in_(some)))
         connection.execute(sa.delete(runs).where(runs.c.id.in_(some)))
-    return len(ids)
+        gone += len(some)
+    return gone
+
+
+def _lists(found: Iterable[str]) -> Iterator[list[str]]:
+    """All of them, in lists that a statement takes as parameters."""
+    ids = list(found)
+    for start in range(0, len(ids), 500):
+        yield ids[start : start + 500]

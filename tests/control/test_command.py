@@ -63,7 +63,7 @@ def test_status_is_a_table_of_all(desk: Desk) -> None:
 def test_status_of_an_application_and_of_nobody(desk: Desk) -> None:
     assert {job["server"] for job in desk.json("status", "--application", "shop")["jobs"]} == {"web-01", "web-02"}
     assert "known: shop" in desk.rehost("status", "--application", "shp", code=2).stderr
-    assert "no replication job for web-03" in desk.rehost("status", "web-03", code=2).stderr
+    assert "no replication job for 'web-03'" in desk.rehost("status", "web-03", code=2).stderr
     assert "needs a terminal" in desk.rehost("status", "--watch", code=2).stderr
 
 
@@ -89,7 +89,7 @@ def test_pause_resume_and_retry(desk: Desk) -> None:
     assert desk.rehost("resume", "web-01").stdout == "web-01: goes on\n"
     assert desk.json("status", "web-01")["jobs"][0]["paused_at"] is None
     assert "has not failed" in desk.rehost("retry", "web-01", code=1).stderr
-    assert "known servers" in desk.rehost("pause", "web-09", code=2).stderr
+    assert "did you mean web-02?" in desk.rehost("pause", "web-09", code=2).stderr
 
 
 def test_connectors_are_listed_drained_and_taken_out(desk: Desk) -> None:
