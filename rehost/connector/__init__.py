@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rehost.connector._aws_secrets import resolve_from_aws
     from rehost.connector._databases import (
         DEFAULT_DATABASE,
         absolute_database,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 #: By module. They are imported when first used: the AWS SDK takes half a second, which `rehost status` has no use for.
 _HOMES = {
+    "_aws_secrets": ("resolve_from_aws",),
     "_errors": (
         "ConnectorError",
         "ConnectorNotStarted",
@@ -87,6 +89,7 @@ __all__ = [
     "is_embedded",
     "is_served",
     "remove_job",
+    "resolve_from_aws",
     "retire_images",
     "settle",
     "state_folder",
