@@ -19,6 +19,7 @@ from rehost.connector import (
     ensure_connector,
     image_problems,
     is_embedded,
+    resolve_from_aws,
     state_folder,
 )
 from rehost.control import ControlPlane
@@ -130,6 +131,7 @@ def configure(get: Callable[[str], str | None]) -> None:
         settings = StackSettings.read(get)
         if _stack is None or _stack.settings != settings:
             _stack = Stack(settings)
+            resolve_from_aws(_stack.aws_settings)
 
 
 def stack() -> Stack:

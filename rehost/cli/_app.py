@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
 
 import typer
@@ -17,7 +16,6 @@ class Commands(LazyGroup):
     lazy = {  # noqa: RUF012 - a ClassVar of the base class
         "validate": "rehost.cli._validate:validate",
         "discover": "rehost.cli._discover:discover",
-        "status": "rehost.cli._status:status",
         "run": "rehost.cli._run:run",
         "pause": "rehost.cli._jobs:pause",
         "resume": "rehost.cli._jobs:resume",
@@ -44,11 +42,14 @@ app = typer.Typer(
 def _listed(name: str, text: str) -> None:
     """Show in `rehost --help` a command that `main` of the package has taken care of before."""
 
-    @app.command(name, help=text)
-    def shown() -> None:
-        raise SystemExit(import_module(f"rehost.cli._{name}").main(sys.argv[2:]))
+    everything = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+
+    @app.command(name, help=text, context_settings=everything)
+    def shown(context: typer.Context) -> None:
+        raise SystemExit(import_module(f"rehost.cli._{name}").main(context.args))
 
 
+_listed("status", "Show each server's job, present run, last good image and last error, and the connectors.")
 _listed("upload", "Make one EBS snapshot of one disk image and print its id.")
 _listed("restore", "Write one EBS snapshot into a sparse file: the way back out of AWS.")
 
@@ -65,7 +66,4 @@ def main() -> None:
     try:
         app()
     except RehostError as error:
-        try:
-            fail(error)
-        except typer.Exit as end:
-            raise SystemExit(end.exit_code) from None
+        fail(error)

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
-from rehost.cli._output import Exit, ago, columns, err, fail, out, print_json, size
+from rehost.cli._output import Columns, Exit, ago, err, escape, fail, out, print_json, show, size
 from rehost.cli._project import Project, find_project
 from rehost.connector import ensure_connector, is_embedded
 from rehost.control import Catalog, CatalogServer, CatalogState, ControlPlane, JobStatus
@@ -104,7 +103,7 @@ def list_(
     now = control.now()
     if rows:
         head = ("source", "name", "disks", "size", "use", "seen", "locator")
-        out.print(columns(head, [_row(server, use, now) for server, use in rows]))
+        show([Columns(head, [_row(server, use, now) for server, use in rows])])
     for catalog in catalogs:
         out.print(_said(catalog, now))
     if not catalogs:

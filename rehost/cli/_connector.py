@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rehost.cli._output import Exit, ago, columns, fail, out, print_json
+from rehost.cli._output import Columns, Exit, ago, fail, out, print_json, show
 from rehost.cli._project import find_project
 from rehost.connector import ConnectorSettings, is_embedded
 from rehost.control import Connector, ControlPlane, Unknown, is_healthy
@@ -142,7 +142,7 @@ def list_(
         )
         for each in found
     ]
-    out.print(columns(head, rows))
+    show([Columns(head, rows)])
 
 
 @app.command("drain")

@@ -16,6 +16,7 @@ from rich.table import Table
 from rehost.cli._entries import concerns_of, refused, written
 from rehost.cli._output import Exit, err, fail, out, print_json, size
 from rehost.cli._project import find_project
+from rehost.connector import resolve_from_aws
 from rehost.sources import Concern, DiscoveredServer, Severity, SourceError, open_source
 from rehost.spec import Estate, check
 
@@ -46,6 +47,7 @@ def discover(
         fail(f"there is no source {source!r} in {specs}; known: {known}", Exit.USAGE)
     if write is not None and write != Path("-") and write.exists():
         fail(f"{write} exists already; name a new file, or remove it first", Exit.USAGE)
+    resolve_from_aws()
     try:
         opened = open_source(estate.sources[source].config, base=root)
         try:

@@ -5,27 +5,48 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
-from typing import Any, NoReturn
-
-import typer
-from rich.console import Console, RenderableType
-from rich.table import Table
-from rich.text import Text
+from functools import cache
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from rehost.cli._text import size, span
 
-#: Results go to standard output, everything said about them to standard error.
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    out: Console
+    err: Console
+
 #: In a pipe a table is as wide as its content: what is cut off there is lost.
 PIPE_WIDTH = 400
-out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
-
 
 #: rich's markup, as far as this command uses it.
 _MARKUP = re.compile(r"(?<!\\)\[/?[a-z ]*\]")
+#: What rich would take for markup in a text that is not ours.
+_TAG = re.compile(r"(\\*)(\[[a-z#/@][^\[]*?\])")
+
+
+def __getattr__(name: str) -> Any:
+    """`out` and `err`, rich's consoles: results go to standard output, everything said about them to standard error.
+
+    Made when first used: rich takes a tenth of a second to load, which a command that writes into a pipe has no use for.
+    """
+    if name in ("out", "err"):
+        return _console(name)
+    message = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(message)
+
+
+@cache
+def _console(name: str) -> Console:
+    from rich.console import Console
+
+    if name == "err":
+        return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 
 class Exit(IntEnum):
@@ -49,12 +70,27 @@ def _jsonable(value: object) -> str:
 
 
 def fail(message: object, code: Exit = Exit.FAILED) -> NoReturn:
-    err.print(f"[red]error:[/] {_escape(str(message))}")
-    raise typer.Exit(code)
+    """Say why on standard error and end the process with `code`."""
+    tell(f"[red]error:[/] {escape(str(message))}")
+    raise SystemExit(int(code))
 
 
-def _escape(text: str) -> str:
-    return text.replace("[", r"\[")
+def tell(text: str) -> None:
+    """A line of markup, to standard error."""
+    if sys.stderr.isatty():
+        _console("err").print(text)
+    else:
+        print(plain(text), file=sys.stderr)
+
+
+def escape(text: str) -> str:
+    """The text with nothing in it that would be taken for markup."""
+    return _TAG.sub(r"\1\1\\\2", text)
+
+
+def plain(text: str) -> str:
+    """What markup comes to without colours."""
+    return _MARKUP.sub("", text).replace(r"\[", "[")
 
 
 def ago(moment: datetime | None, now: datetime) -> str:
@@ -68,18 +104,69 @@ def ago(moment: datetime | None, now: datetime) -> str:
     return f"{text} ago" if seconds > 0 else f"in {text}"
 
 
-def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> RenderableType:
-    """A table without lines. In a pipe it is laid out here: rich measures every cell several times, which for a thousand
-    rows takes longer than all the rest."""
-    if out.is_terminal:
-        table = Table(*head, box=None, pad_edge=False)
-        for row in rows:
+@dataclass(frozen=True)
+class Columns:
+    """A table without lines; its cells are markup."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+Part = str | Columns
+
+
+def show(parts: Iterable[Part]) -> None:
+    """Lines of markup and tables, to standard output.
+
+    In a pipe they are laid out here: rich measures every cell several times, which for a thousand rows takes longer than
+    all the rest.
+    """
+    if sys.stdout.isatty():
+        _console("out").print(rendered(parts))
+        return
+    sys.stdout.write("".join(f"{line}\n" for part in parts for line in _lines(part)))
+
+
+def rendered(parts: Iterable[Part]) -> RenderableType:
+    """The same for a terminal."""
+    from rich.console import Group
+    from rich.table import Table
+
+    found: list[RenderableType] = []
+    for part in parts:
+        if isinstance(part, str):
+            found.append(part)
+            continue
+        table = Table(*part.head, box=None, pad_edge=False)
+        for row in part.rows:
             table.add_row(*row)
-        return table
-    plain = [[_MARKUP.sub("", cell).replace(r"\[", "[") for cell in row] for row in rows]
-    widths = [max(len(head[place]), *(len(row[place]) for row in plain), 0) for place in range(len(head))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [head, *plain]]
-    return Text("\n".join(line.rstrip() for line in lines), no_wrap=True, overflow="ignore")
+        found.append(table)
+    return Group(*found)
 
 
-__all__ = ["PIPE_WIDTH", "Exit", "ago", "columns", "err", "fail", "out", "print_json", "size", "span"]
+def _lines(part: Part) -> list[str]:
+    if isinstance(part, str):
+        return [plain(part)]
+    cells = [list(part.head), *([plain(cell) for cell in row] for row in part.rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
+
+
+__all__ = [
+    "PIPE_WIDTH",
+    "Columns",
+    "Exit",
+    "Part",
+    "ago",
+    "err",
+    "escape",
+    "fail",
+    "out",
+    "plain",
+    "print_json",
+    "rendered",
+    "show",
+    "size",
+    "span",
+    "tell",
+]

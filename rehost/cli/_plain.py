@@ -1,7 +1,7 @@
-"""What the commands share that do without typer: `rehost upload` and `rehost restore`.
+"""What the commands share that do without typer: `rehost status`, `rehost upload` and `rehost restore`.
 
 typer builds its parameters with pydantic, which takes a quarter of a second of processor time to load: as much as half a
-GiB takes to upload. These two read their arguments with argparse and load nothing that they do not use.
+GiB takes to upload. These read their arguments with argparse and load nothing that they do not use.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,3 +41,12 @@ def find_project(database: str | None) -> Project:
     root = next((folder for folder in (here, *here.parents) if (folder / "Pulumi.yaml").is_file()), here)
     url = database or os.environ.get("REHOST_DATABASE") or DEFAULT_DATABASE
     return Project(root, absolute_database(url, root))
+
+
+def no_such_server(server: str, known: Collection[str]) -> str:
+    """That there is no job of that name, with the nearest name, or all of them."""
+    import difflib
+
+    near = difflib.get_close_matches(server, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known servers: {', '.join(sorted(known)) or 'none'}"
+    return f"there is no replication job for {server!r}; {hint}"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import time
-from collections.abc import Collection
 from dataclasses import asdict
 from typing import Annotated
 from uuid import uuid4
@@ -22,7 +20,7 @@ from rich.progress import (
 
 from rehost.blocks import BLOCK_SIZE
 from rehost.cli._output import Exit, err, fail, out, print_json, size
-from rehost.cli._project import Project, find_project
+from rehost.cli._project import Project, find_project, no_such_server
 from rehost.connector import ensure_connector, is_embedded
 from rehost.control import ControlPlane, Job, Run, RunState
 
@@ -82,13 +80,6 @@ def find_job(control: ControlPlane, server: str, stack: str | None) -> Job:
     else:
         problem = no_such_server(server, {job.spec.server for job in jobs})
     return fail(problem, Exit.USAGE)
-
-
-def no_such_server(server: str, known: Collection[str]) -> str:
-    """That there is no job of that name, with the nearest name, or all of them."""
-    near = difflib.get_close_matches(server, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known servers: {', '.join(sorted(known)) or 'none'}"
-    return f"there is no replication job for {server!r}; {hint}"
 
 
 def serve(project: Project, control: ControlPlane, job: Job) -> None:

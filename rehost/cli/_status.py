@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
-
-import typer
 
 from rehost.cli import _status_json, _status_text
-from rehost.cli._output import Exit, err, fail, out, print_json
-from rehost.cli._project import Project, find_project
-from rehost.cli._run import no_such_server
+from rehost.cli._output import Exit, escape, fail, print_json, rendered, show, tell
+from rehost.cli._plain import run
+from rehost.cli._project import Project, find_project, no_such_server
 from rehost.control import Connector, ControlError, ControlPlane, Delivery, JobStatus, is_healthy
 
 WATCH_SECONDS = 2.0
@@ -35,47 +33,66 @@ class Seen:
 _Look = Callable[[], Seen]
 
 
-def status(
-    servers: Annotated[list[str] | None, typer.Argument(help="Only these servers, each with its history.")] = None,
-    application: Annotated[str | None, typer.Option(help="Only the servers of this application.")] = None,
-    stack: Annotated[str | None, typer.Option(help="Only this Pulumi stack.")] = None,
-    database: Annotated[
-        str | None, typer.Option(help="The control plane's URL; default REHOST_DATABASE, else the project's.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything known as JSON.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it again every 2 s, until Ctrl-C.")] = False,
-    history: Annotated[int, typer.Option(min=0, max=200, help="How many runs of each server the history has.")] = 10,
-) -> None:
-    """Show each server's job, present run, last good image and last error, and the connectors with their logs.
+HELP = "Show each server's job, present run, last good image and last error, and the connectors with their logs."
+_EXAMPLE = "Example: rehost status web-01; rehost status --application shop --watch"
 
-    With servers, each in detail. Example: [dim]rehost status web-01[/], [dim]rehost status --application shop --watch[/]
-    """
-    project = find_project(database)
+
+def main(arguments: Sequence[str]) -> int:
+    given = _parser().parse_intermixed_args(arguments)
+    return run(lambda: _status(given))
+
+
+def _parser() -> argparse.ArgumentParser:
+    about = f"{HELP} With servers, each in detail."
+    parser = argparse.ArgumentParser("rehost status", description=about, epilog=_EXAMPLE, allow_abbrev=False)
+    parser.add_argument("servers", nargs="*", metavar="SERVER", help="only these servers, each with its history")
+    parser.add_argument("--application", metavar="NAME", help="only the servers of this application")
+    parser.add_argument("--stack", metavar="NAME", help="only this Pulumi stack")
+    parser.add_argument(
+        "--database", metavar="URL", help="the control plane's URL; default REHOST_DATABASE, else the project's"
+    )
+    parser.add_argument("--json", action="store_true", help="print everything known as JSON")
+    parser.add_argument("--watch", "-w", action="store_true", help="show it again every 2 s, until Ctrl-C")
+    parser.add_argument(
+        "--history", type=_history, default=10, metavar="N", help="how many runs of each server the history has (10)"
+    )
+    return parser
+
+
+def _history(text: str) -> int:
+    if not text.isdigit() or int(text) > 200:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 200")
+    return int(text)
+
+
+def _status(given: argparse.Namespace) -> int:
+    project = find_project(given.database)
     control = project.control()
 
     def look() -> Seen:
-        return _look(project, control, servers, application, stack)
+        return _look(project, control, given.servers, given.application, given.stack)
 
     seen = look()
-    if as_json and watch:
-        while True:  # a document a line
-            print_json(_status_json.document(control, seen, history), indent=None)
+    history = given.history if given.servers else None
+    if given.json:
+        while given.watch:  # a document a line
+            print_json(_status_json.document(control, seen, given.history), indent=None)
             sys.stdout.flush()
             time.sleep(WATCH_SECONDS)
             seen = _looked_again(look, seen)
-    if as_json:
-        print_json(_status_json.document(control, seen, history))
-    elif watch:
-        _watch(control, look, seen, history if servers else None)
+        print_json(_status_json.document(control, seen, given.history))
+    elif given.watch:
+        _watch(control, look, seen, history)
     else:
-        out.print(_status_text.page(control, seen, history if servers else None))
+        show(_status_text.page(control, seen, history))
+    return Exit.OK
 
 
 def _look(
-    project: Project, control: ControlPlane, servers: list[str] | None, application: str | None, stack: str | None
+    project: Project, control: ControlPlane, servers: list[str], application: str | None, stack: str | None
 ) -> Seen:
     statuses = control.status(stack=stack, servers=servers or None)
-    unknown = set(servers or ()) - {each.job.spec.server for each in statuses}
+    unknown = set(servers) - {each.job.spec.server for each in statuses}
     if unknown:
         known = {each.job.spec.server for each in control.status(stack=stack)}
         fail(no_such_server(min(unknown), known), Exit.USAGE)
@@ -92,15 +109,19 @@ def _look(
 
 
 def _watch(control: ControlPlane, look: _Look, seen: Seen, history: int | None) -> None:
-    if not out.is_terminal:
+    if not sys.stdout.isatty():
         fail("--watch needs a terminal; in a pipe use --watch --json", Exit.USAGE)
     from rich.live import Live
 
-    with Live(_status_text.page(control, seen, history), console=out, screen=True, auto_refresh=False) as live:
+    from rehost.cli._output import out
+
+    with Live(
+        rendered(_status_text.page(control, seen, history)), console=out, screen=True, auto_refresh=False
+    ) as live:
         while True:
             time.sleep(WATCH_SECONDS)
             seen = _looked_again(look, seen)
-            live.update(_status_text.page(control, seen, history), refresh=True)
+            live.update(rendered(_status_text.page(control, seen, history)), refresh=True)
 
 
 def _looked_again(look: _Look, seen: Seen) -> Seen:
@@ -110,5 +131,5 @@ def _looked_again(look: _Look, seen: Seen) -> Seen:
     except ControlError as error:
         if not error.retryable:
             raise
-        err.print(f"[yellow]{error}[/]")
+        tell(f"[yellow]{escape(str(error))}[/]")
         return seen

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from rich.console import Group, RenderableType
-from rich.markup import escape
-
-from rehost.cli._output import ago, columns, size, span
+from rehost.cli._output import Columns, Part, ago, escape, size, span
 from rehost.control import ControlPlane, JobState, JobStatus, Run, RunState, advice, lag_of, progress_of
 
 if TYPE_CHECKING:
@@ -23,9 +20,9 @@ _COLOURS = {
 }
 
 
-def page(control: ControlPlane, seen: Seen, history: int | None) -> RenderableType:
+def page(control: ControlPlane, seen: Seen, history: int | None) -> list[Part]:
     """All servers in a table, or with `history` each in detail; then the connectors and what waits to be delivered."""
-    parts: list[RenderableType]
+    parts: list[Part]
     if not seen.statuses:
         parts = ["no replication jobs"]
     elif history is None:
@@ -33,12 +30,12 @@ def page(control: ControlPlane, seen: Seen, history: int | None) -> RenderableTy
     else:
         runs = control.history([each.job.id for each in seen.statuses], limit=history)
         parts = [part for each in seen.statuses for part in _detail(seen, each, [run for run, _ in runs[each.job.id]])]
-    return Group(*parts, *_connectors(seen), *_undelivered(seen))
+    return [*parts, *_connectors(seen), *_undelivered(seen)]
 
 
-def _table(seen: Seen) -> RenderableType:
+def _table(seen: Seen) -> Part:
     head = ("server", "state", "run", "moved", "last good image", "age", "lag", "next run", "last error")
-    return columns(head, [_row(seen, each) for each in seen.statuses])
+    return Columns(head, [_row(seen, each) for each in seen.statuses])
 
 
 def _row(seen: Seen, each: JobStatus) -> tuple[str, ...]:
@@ -89,7 +86,7 @@ def _next(seen: Seen, each: JobStatus) -> str:
     return "now" if late else ago(each.job.next_run_at, seen.now)
 
 
-def _trouble(seen: Seen) -> Iterator[RenderableType]:
+def _trouble(seen: Seen) -> Iterator[Part]:
     """What to do, for each server that needs something; the same advice once."""
     said: dict[str, list[str]] = {}
     for each in seen.statuses:
@@ -102,7 +99,7 @@ def _trouble(seen: Seen) -> Iterator[RenderableType]:
         yield f"[yellow]{escape(names)}:[/] {escape(single)}"
 
 
-def _detail(seen: Seen, each: JobStatus, runs: list[Run]) -> Iterator[RenderableType]:
+def _detail(seen: Seen, each: JobStatus, runs: list[Run]) -> Iterator[Part]:
     job, image, run = each.job, each.latest_image, each.open_run
     yield f"[bold]{escape(job.spec.server)}[/]  {_state(each)}  (source {job.spec.source_name}, {job.id})"
     if image is not None:
@@ -125,7 +122,7 @@ def _detail(seen: Seen, each: JobStatus, runs: list[Run]) -> Iterator[Renderable
         yield f"  to do: [yellow]{escape(todo)}[/]"
     if runs:
         head = ("  run", "kind", "state", "ended", "took", "sent", "image", "message")
-        yield columns(head, [_past(seen, run) for run in runs])
+        yield Columns(head, [_past(seen, run) for run in runs])
 
 
 def _past(seen: Seen, run: Run) -> tuple[str, ...]:
@@ -144,7 +141,7 @@ def _past(seen: Seen, run: Run) -> tuple[str, ...]:
     )
 
 
-def _connectors(seen: Seen) -> Iterator[RenderableType]:
+def _connectors(seen: Seen) -> Iterator[Part]:
     for each in seen.connectors:
         healthy = any(each.id == other.id for other in seen.healthy)
         state = ("draining, " if each.draining_at else "") + (
@@ -157,7 +154,7 @@ def _connectors(seen: Seen) -> Iterator[RenderableType]:
         )
 
 
-def _undelivered(seen: Seen) -> Iterator[RenderableType]:
+def _undelivered(seen: Seen) -> Iterator[Part]:
     if seen.undelivered:
         newest = seen.undelivered[-1]
         reason = f": {newest.last_error}" if newest.last_error else ""

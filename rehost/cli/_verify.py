@@ -13,7 +13,7 @@ from rehost.aws import Aws, AwsSettings
 from rehost.cli._output import Exit, err, fail, out, print_json, size
 from rehost.cli._project import find_project
 from rehost.cli._run import find_job
-from rehost.connector import VerifiedServer, verify_run
+from rehost.connector import VerifiedServer, resolve_from_aws, verify_run
 from rehost.snapshots import ManifestFolder, default_folder, verify_snapshot_of
 from rehost.transfer import VerifyResult
 
@@ -59,6 +59,7 @@ def verify(
     wanted = control.runs.get(run) if run else None
     if wanted and wanted.job_id != jobs[0].id:
         fail(f"{run} is not a run of {jobs[0].spec.server}", Exit.USAGE)
+    resolve_from_aws()  # for --source
     results = []
     for job in jobs:
         with err.status(f"reading {job.spec.server} back ..."):

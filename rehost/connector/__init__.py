@@ -6,6 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rehost.connector._aws_secrets import resolve_from_aws
+    from rehost.connector._databases import (
+        DEFAULT_DATABASE,
+        absolute_database,
+        database_path,
+        is_embedded,
+        state_folder,
+    )
     from rehost.connector._errors import (
         ConnectorError,
         ConnectorNotStarted,
@@ -21,19 +29,13 @@ if TYPE_CHECKING:
     from rehost.connector._patience import Patience
     from rehost.connector._preflight import disk_problems, image_problems
     from rehost.connector._retention import remove_job, retire_images
-    from rehost.connector._settings import (
-        DEFAULT_DATABASE,
-        ConnectorSettings,
-        absolute_database,
-        database_path,
-        is_embedded,
-        state_folder,
-    )
+    from rehost.connector._settings import ConnectorSettings
     from rehost.connector._spreading import settle
     from rehost.connector._verify import VerifiedDisk, VerifiedServer, verify_run
 
 #: By module. They are imported when first used: the AWS SDK takes half a second, which `rehost status` has no use for.
 _HOMES = {
+    "_aws_secrets": ("resolve_from_aws",),
     "_errors": (
         "ConnectorError",
         "ConnectorNotStarted",
@@ -49,14 +51,8 @@ _HOMES = {
     "_patience": ("Patience",),
     "_preflight": ("disk_problems", "image_problems"),
     "_retention": ("remove_job", "retire_images"),
-    "_settings": (
-        "DEFAULT_DATABASE",
-        "ConnectorSettings",
-        "absolute_database",
-        "database_path",
-        "is_embedded",
-        "state_folder",
-    ),
+    "_databases": ("DEFAULT_DATABASE", "absolute_database", "database_path", "is_embedded", "state_folder"),
+    "_settings": ("ConnectorSettings",),
     "_spreading": ("settle",),
     "_verify": ("VerifiedDisk", "VerifiedServer", "verify_run"),
 }
@@ -93,6 +89,7 @@ __all__ = [
     "is_embedded",
     "is_served",
     "remove_job",
+    "resolve_from_aws",
     "retire_images",
     "settle",
     "state_folder",

@@ -121,18 +121,3 @@ def send(delivery: Delivery) -> None:
         secret = secrets.resolve(webhook["secret"]) if webhook.get("secret") else None
         url = str(webhook["url"]) if "url" in webhook else secrets.resolve(webhook["urlFrom"])
         post(url, delivery.message, secret)
-
-
-def resolve_from_aws() -> None:
-    """Let this process resolve the references that AWS keeps, with the credentials and the region of its environment."""
-
-    def ask(name: str, kind: str) -> str:
-        aws = Aws(AwsSettings(region=_region_of(name)))
-        return aws.secrets.secrets_manager(name) if kind == "secretsManager" else aws.secrets.ssm_parameter(name)
-
-    for kind in ("secretsManager", "ssmParameter"):
-        secrets.register(kind, lambda name, kind=kind: ask(name, kind))  # type: ignore[misc]
-
-
-def _region_of(name: str) -> str | None:
-    return name.split(":")[3] if name.startswith("arn:") else None

@@ -20,9 +20,11 @@ from dbos import error as dbos_error
 
 from rehost import __version__, faults
 from rehost.connector import workflow
-from rehost.connector._chores import Chores, resolve_from_aws
+from rehost.connector._aws_secrets import resolve_from_aws
+from rehost.connector._chores import Chores
+from rehost.connector._databases import is_embedded
 from rehost.connector._host import addresses
-from rehost.connector._settings import ConnectorSettings, is_embedded
+from rehost.connector._settings import ConnectorSettings
 from rehost.connector._steps import RunSteps
 from rehost.connector._sweep import SWEEP_SECONDS, sweep
 from rehost.control import ControlError, ControlPlane, LeaseWatch, Run, RunState, new_id

@@ -174,7 +174,11 @@ def _waiting(method: Callable[..., Any]) -> Callable[..., Any]:
 def _engine(url: str) -> sa.Engine:
     if not url.startswith("sqlite"):
         return sa.create_engine(
-            re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url), pool_pre_ping=True, pool_size=5, max_overflow=10
+            re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url),
+            pool_pre_ping=True,
+            pool_size=5,
+            max_overflow=10,
+            use_native_hstore=False,
         )
     path = sa.make_url(url).database
     if path:

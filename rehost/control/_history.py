@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 import sqlalchemy as sa
@@ -34,23 +35,16 @@ def prune(database: Database) -> int:
         )
         ids = list(connection.execute(over).scalars())
     gone = 0
-    for start in range(0, len(ids), _JOBS_AT_ONCE):
-        some = ids[start : start + _JOBS_AT_ONCE]
+    for some in _lists(ids, _JOBS_AT_ONCE):
         with database.write() as connection:
-            standing = sa.select(images.c.run_id).where(images.c.deleted_at.is_(None), images.c.job_id.in_(some))
-            ended = sa.and_(
-                runs.c.job_id == jobs.c.id,
-                jobs.c.id.in_(some),
-                runs.c.state.notin_([RunState.PENDING, RunState.ACTIVE]),
-                runs.c.id.notin_(standing),
-                sa.func.coalesce(jobs.c.last_run_id, "") != runs.c.id,
-            )
-            thin = sa.select(runs.c.id).where(ended, runs.c.number <= jobs.c.runs_made - DISKS_KEPT)
-            connection.execute(sa.delete(disks).where(disks.c.run_id.in_(thin)))
-            good = sa.select(images.c.number).where(images.c.image_id == jobs.c.latest_image_id).scalar_subquery()
-            unneeded = sa.or_(runs.c.state != RunState.FAILED, runs.c.number < good)
-            old = sa.select(runs.c.id).where(ended, unneeded, runs.c.number <= jobs.c.runs_made - RUNS_KEPT)
-            gone += _remove_runs(connection, old)
+            thin: list[str] = []
+            old: list[str] = []
+            for job_id in some:
+                _over(connection, job_id, thin, old)
+            for few in _lists(thin):
+                connection.execute(sa.delete(disks).where(disks.c.run_id.in_(few)))
+            _remove_runs(connection, old)
+        gone += len(old)
     with database.write() as connection:
         newest = sa.select(
             events.c.id,
@@ -67,35 +61,67 @@ def prune(database: Database) -> int:
     return gone
 
 
+def _over(connection: sa.Connection, job_id: str, thin: list[str], old: list[str]) -> None:
+    """Add the job's runs that lose their disks to `thin`, and those that go to `old`.
+
+    A query a job, by its index: for many jobs in one query PostgreSQL reads all runs, images and disks each time.
+    """
+    good = sa.select(images.c.number).where(images.c.image_id == jobs.c.latest_image_id).scalar_subquery()
+    job = connection.execute(
+        sa.select(jobs.c.runs_made, jobs.c.last_run_id, good.label("good")).where(jobs.c.id == job_id)
+    ).one_or_none()
+    if job is None:
+        return
+    stands = sa.exists().where(images.c.run_id == runs.c.id, images.c.deleted_at.is_(None))
+    has_disks = sa.exists().where(disks.c.run_id == runs.c.id)
+    last_old = job.runs_made - RUNS_KEPT
+    query = sa.select(runs.c.id, runs.c.state, runs.c.number).where(
+        runs.c.job_id == job_id,
+        runs.c.number <= job.runs_made - DISKS_KEPT,
+        sa.or_(runs.c.number <= last_old, has_disks),
+        runs.c.state.notin_([RunState.PENDING, RunState.ACTIVE]),
+        runs.c.id != (job.last_run_id or ""),
+        ~stands,
+    )
+    for run in connection.execute(query):
+        needed = run.state == RunState.FAILED and (job.good is None or run.number >= job.good)
+        (old if run.number <= last_old and not needed else thin).append(run.id)
+
+
 def _remove_ended_jobs(connection: sa.Connection, before: object) -> int:
     """Jobs DELETED whose last sign is older, unless an image of theirs stands: somebody's instance used it."""
-    standing = sa.select(images.c.job_id).where(images.c.deleted_at.is_(None))
-    late = sa.select(events.c.job_id).where(events.c.job_id.is_not(None), events.c.at >= before)
+    standing = sa.exists().where(images.c.job_id == jobs.c.id, images.c.deleted_at.is_(None))
+    late = sa.exists().where(events.c.job_id == jobs.c.id, events.c.at >= before)
     ended = list(
         connection.execute(
             sa.select(jobs.c.id).where(
                 jobs.c.state == JobState.DELETED,
                 jobs.c.created_at < before,
-                jobs.c.id.notin_(standing),
-                jobs.c.id.notin_(late),
+                ~standing,
+                ~late,
             )
         ).scalars()
     )
     gone = 0
     for job_id in ended:
-        gone += _remove_runs(connection, sa.select(runs.c.id).where(runs.c.job_id == job_id))
+        theirs = list(connection.execute(sa.select(runs.c.id).where(runs.c.job_id == job_id)).scalars())
+        _remove_runs(connection, theirs)
+        gone += len(theirs)
         connection.execute(sa.delete(events).where(events.c.job_id == job_id))
         connection.execute(sa.delete(jobs).where(jobs.c.id == job_id))
     return gone
 
 
-def _remove_runs(connection: sa.Connection, which: sa.Select[tuple[str]]) -> int:
-    ids = list(connection.execute(which).scalars())
-    for start in range(0, len(ids), 500):
-        some = ids[start : start + 500]
+def _remove_runs(connection: sa.Connection, ids: Sequence[str]) -> None:
+    for some in _lists(ids):
         theirs = sa.select(images.c.image_id).where(images.c.run_id.in_(some))
         connection.execute(sa.delete(pins).where(pins.c.image_id.in_(theirs)))
         connection.execute(sa.delete(images).where(images.c.run_id.in_(some)))
         connection.execute(sa.delete(disks).where(disks.c.run_id.in_(some)))
         connection.execute(sa.delete(runs).where(runs.c.id.in_(some)))
-    return len(ids)
+
+
+def _lists(ids: Sequence[str], length: int = 500) -> Iterator[Sequence[str]]:
+    """All of them, in lists that a statement takes as parameters."""
+    for start in range(0, len(ids), length):
+        yield ids[start : start + length]

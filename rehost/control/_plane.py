@@ -78,23 +78,25 @@ class ControlPlane:
         with self._db.snapshot() as connection:
             found = [
                 job_of(row)
-                for row in connection.execute(sa.select(jobs).where(wanted).order_by(jobs.c.stack, jobs.c.server))
+                for row in connection.execute(sa.select(jobs).where(wanted).order_by(jobs.c.stack, jobs.c.server)).all()
             ]
             under_way = {
                 row.job_id: run_of(row)
                 for row in connection.execute(
                     sa.select(runs).join(jobs, jobs.c.id == runs.c.job_id).where(is_open, wanted)
-                )
+                ).all()
             }
             ended = {
                 row.job_id: run_of(row)
-                for row in connection.execute(sa.select(runs).join(jobs, jobs.c.last_run_id == runs.c.id).where(wanted))
+                for row in connection.execute(
+                    sa.select(runs).join(jobs, jobs.c.last_run_id == runs.c.id).where(wanted)
+                ).all()
             }
             latest = {
                 row.job_id: image_of(row)
                 for row in connection.execute(
                     sa.select(images).join(jobs, jobs.c.latest_image_id == images.c.image_id).where(wanted)
-                )
+                ).all()
             }
             by_run: dict[str, list[RunDisk]] = {}
             for query in (
@@ -104,7 +106,7 @@ class ControlPlane:
                 .where(is_open),
                 sa.select(disks).join(jobs, jobs.c.last_run_id == disks.c.run_id),
             ):
-                for row in connection.execute(query.where(wanted).order_by(disks.c.run_id, disks.c.index)):
+                for row in connection.execute(query.where(wanted).order_by(disks.c.run_id, disks.c.index)).all():
                     by_run.setdefault(row.run_id, []).append(disk_of(row))
         return [
             JobStatus(

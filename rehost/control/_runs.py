@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import asdict, fields
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -28,6 +29,8 @@ from rehost.control._tables import Utc, disks, jobs, runs
 
 _OPEN = runs.c.state.in_([RunState.PENDING, RunState.ACTIVE])
 _LATEST = 0.3  # share of the latest piece in a copy's smoothed rate
+_RUN = tuple(each.name for each in fields(Run))
+_of_run, _of_disk = attrgetter(*_RUN), attrgetter(*(each.name for each in fields(RunDisk)))
 _GAP = 120.0  # seconds without a piece: the copy was interrupted, and this says nothing of its rate
 
 
@@ -262,11 +265,9 @@ def _rate(row: Any, blocks_done: int, now: datetime) -> dict[str, int]:
 
 
 def run_of(row: Any) -> Run:
-    return Run(
-        **{each.name: getattr(row, each.name) for each in fields(Run)}
-        | {"kind": RunKind(row.kind), "state": RunState(row.state)}
-    )
+    found = dict(zip(_RUN, _of_run(row), strict=True))
+    return Run(**found | {"kind": RunKind(row.kind), "state": RunState(row.state)})
 
 
 def disk_of(row: Any) -> RunDisk:
-    return RunDisk(**{each.name: getattr(row, each.name) for each in fields(RunDisk)})
+    return RunDisk(*_of_disk(row))

@@ -40,7 +40,8 @@ def test_without_arguments_the_help_is_shown_and_the_version_can_be_asked(comman
         (["run"], "Missing argument"),
         (["connector", "run", "--workers", "0"], "--workers"),
         (["sandbox", "up", "--port", "65536"], "--port"),
-        (["status", "--nonsense"], "No such option"),
+        (["status", "--nonsense"], "unrecognized arguments"),
+        (["pause", "--nonsense"], "No such option"),
     ],
 )
 def test_a_wrong_command_line_ends_with_2(arguments: list[str], expected: str, command: Command) -> None:

@@ -89,7 +89,7 @@ def test_pause_resume_and_retry(desk: Desk) -> None:
     assert desk.rehost("resume", "web-01").stdout == "web-01: goes on\n"
     assert desk.json("status", "web-01")["jobs"][0]["paused_at"] is None
     assert "has not failed" in desk.rehost("retry", "web-01", code=1).stderr
-    assert "did you mean" in desk.rehost("pause", "web-09", code=2).stderr
+    assert "did you mean web-02?" in desk.rehost("pause", "web-09", code=2).stderr
 
 
 def test_connectors_are_listed_drained_and_taken_out(desk: Desk) -> None:

@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 
 from rehost.control import ControlError, ControlPlane, DatabaseFull, DatabaseUnreachable, DatabaseUnusable
 from rehost.control._database import _MIGRATIONS, schema_versions
-from rehost.control._tables import metadata
+from rehost.control._tables import whole_metadata
 
 from .conftest import spec
 
@@ -22,7 +22,7 @@ def test_the_migrations_make_the_tables_that_the_code_expects(url: str) -> None:
     ControlPlane.open(url).close()
     engine = sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
     with engine.connect() as connection:
-        differences = compare_metadata(MigrationContext.configure(connection), metadata)
+        differences = compare_metadata(MigrationContext.configure(connection), whole_metadata())
     engine.dispose()
     assert differences == []
 

@@ -164,7 +164,7 @@ def test_ninety_days_of_two_hundred_servers(tmp_path: Path) -> None:
         assert world.counts["completed"] > 1200
         assert min(world.counts[each] for each in ("failed", "kills", "adopted")) > 10
         # Of processor time, which a busy machine does not change much.
-        assert time.process_time() - begun < 120
+        assert time.process_time() - begun < 60
     finally:
         world.close()
 

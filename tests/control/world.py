@@ -28,6 +28,7 @@ from rehost.control import (
     RunState,
     superseded,
 )
+from rehost.control._tables import runs
 
 from .conftest import TestClock
 
@@ -196,18 +197,18 @@ class World:
     def _look_for_work(self, worker: Worker) -> None:
         if len(worker.in_hand) >= self.at_once:
             return
-        runs = self.control.runs
+        store = self.control.runs
         if self.scheduled_at != self.elapsed:  # one of them is enough; that two do no harm, other tests hold
             self.scheduled_at = self.elapsed
-            self.counts_up("scheduled", runs.schedule_due(None))
-        for orphan in runs.orphans(None, worker.watch):
+            self.counts_up("scheduled", store.schedule_due(None))
+        for orphan in store.orphans(None, worker.watch):
             if orphan.id in worker.in_hand or len(worker.in_hand) >= self.at_once:
                 continue
-            if runs.adopt(orphan, worker.id, lease_seconds=LEASE):
+            if store.adopt(orphan, worker.id, lease_seconds=LEASE):
                 self._take(worker, orphan)
                 self.counts_up("adopted")
         while len(worker.in_hand) < self.at_once:
-            run = runs.claim(worker.id, None, lease_seconds=LEASE)
+            run = store.claim(worker.id, None, lease_seconds=LEASE)
             if run is None:
                 return
             self._take(worker, run)
@@ -306,11 +307,15 @@ class World:
             (self.aws.images, lambda each: self.aws.deregister(each, set())),
             (self.aws.snapshots, self.aws.delete_snapshot),
         ):
-            left = [key for key, each in list(things.items()) if each.server == job.spec.server]  # type: ignore[attr-defined]
-            for key in left:
-                run = self.control.runs.find(things[key].run_id)
+            left: dict[str, list[str]] = {}
+            for key, each in things.items():
+                if each.server == job.spec.server:
+                    left.setdefault(each.run_id, []).append(key)
+            for run_id, theirs in left.items():
+                run = self.control.runs.find(run_id)
                 if run is not None and run.job_id == job.id and run.state is RunState.FAILED:
-                    remove(key)
+                    for key in theirs:
+                        remove(key)
 
     def _abandon(self, job: Job, run: Run) -> None:
         if run.state is not RunState.ACTIVE:
@@ -348,10 +353,12 @@ class World:
             if job.next_run_at is None and status.open_run is None:
                 waits = (JobState.PAUSED_ON_FAILURE, JobState.FAILED, JobState.COMPLETED, JobState.DELETING)
                 assert job.paused_at is not None or job.state in waits, f"{job} would never run again"
+        with self.control._db.read() as connection:
+            known = set(connection.execute(sa.select(runs.c.id)).scalars())
         for image_id, ami in self.aws.images.items():
             assert set(ami.snapshots) <= self.aws.snapshots.keys(), f"{image_id} has lost a snapshot"
             if image_id not in FOREIGN:
-                assert self.control.runs.find(ami.run_id) is not None, f"{image_id} is of no run that is known"
+                assert ami.run_id in known, f"{image_id} is of no run that is known"
         assert set(FOREIGN) <= self.aws.images.keys() | self.aws.snapshots.keys()
 
     def settle(self) -> None:

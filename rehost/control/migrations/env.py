@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from alembic import context
 
-from rehost.control._tables import metadata
+from rehost.control._tables import whole_metadata
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True)
+context.configure(
+    connection=context.config.attributes["connection"], target_metadata=whole_metadata(), render_as_batch=True
+)
 with context.begin_transaction():
     context.run_migrations()
