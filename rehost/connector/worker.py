@@ -50,6 +50,7 @@ class Connector:
         self._watch = LeaseWatch(settings.lease)
         self._draining = False
         self._stop = threading.Event()
+        self._leases = threading.Lock()  # what was let go of must not be renewed by the other thread
         self._queue = self.id
 
     def run(self) -> None:
@@ -158,7 +159,10 @@ class Connector:
             try:
                 self._heartbeat()
                 for run_id in list(self.steps.active):
-                    self._renew(run_id)
+                    with self._leases:
+                        if self._stop.is_set():
+                            return
+                        self._renew(run_id)
                 unheard_since = None
             except ControlError as error:
                 unheard_since = unheard_since or time.monotonic()
@@ -205,8 +209,9 @@ class Connector:
         self.chores.stop()
         under_way = list(self.steps.active)
         try:
-            for run_id in under_way:
-                self.control.runs.let_go(run_id, self.id)
+            with self._leases:
+                for run_id in under_way:
+                    self.control.runs.let_go(run_id, self.id)
             self.control.connectors.deregister(self.id)
             DBOS.delete_queue(self._queue)
         except ControlError as error:

@@ -21,7 +21,8 @@ REGION = "eu-central-1"
 @pytest.fixture(autouse=True)
 def kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """What one test registers is gone with it."""
-    monkeypatch.setattr(secrets, "_resolvers", dict(secrets._resolvers))
+    theirs = {"secretsManager", "ssmParameter"}  # which an earlier test of this process may have registered
+    monkeypatch.setattr(secrets, "_resolvers", {k: v for k, v in secrets._resolvers.items() if k not in theirs})
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
 
