@@ -5,18 +5,15 @@ The program is built from `sandbox/vsphere` by `tools.vsphere_sim`. It listens o
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import time
 import urllib.error
-import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-START_SECONDS = 60.0
+from sandbox._ready import ServerProcess
+
 USER = "administrator@vsphere.local"
 PASSWORD = "sandbox-secret"
 
@@ -28,51 +25,27 @@ class SimulatedMachine:
     flats: Sequence[Path]  # the files with the bytes of its disks, which a guest may write to
 
 
-class VSphere:
-    """Started by `start` or as a context manager; ends with `stop`. Raises RuntimeError with its log where it does not come up."""
+class VSphere(ServerProcess):
+    what = "the simulated vCenter"
+    call_seconds = 60.0
 
     def __init__(self, folder: Path, program: Path, *, machines: int = 0, session_idle: float = 1800.0) -> None:
         """`machines`: so many empty ones to begin with. `session_idle`: seconds that a session lives without a request."""
-        self.folder = folder
+        super().__init__(folder, environment={**os.environ, "VSPHERE_SIM_PASSWORD": PASSWORD})
         self.command = [str(program), "-user", USER, "-machines", str(machines), "-session-idle", f"{session_idle}s"]
-        self.endpoint = ""
         self.control = ""
         self.thumbprint = ""
         self.ca = Path()
-        self.pid = 0
-        self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *, detached: bool = False) -> Self:
-        """`detached`: it outlives this process and its terminal; whoever wants its end sends SIGTERM to `pid`."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        ready, log = self.folder / "ready.json", self.folder / "log"
-        ready.unlink(missing_ok=True)
-        command = [*self.command, "-state", str(self.folder / "state"), "-ready-file", str(ready)]
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, "VSPHERE_SIM_PASSWORD": PASSWORD},
-                start_new_session=detached,
-            )
-        deadline = time.monotonic() + START_SECONDS
-        while not ready.exists():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                message = f"the simulated vCenter did not start:\n{log.read_text(errors='replace')[-2000:]}"
-                raise RuntimeError(message)
-            time.sleep(0.02)
-        found = json.loads(ready.read_text())
-        self.endpoint, self.control, self.pid = found["endpoint"], found["control"], found["pid"]
-        self.ca, self.thumbprint = Path(found["ca"]), found["thumbprint"]
-        return self
+    def _command(self, state: Path, ready: Path) -> Sequence[str]:
+        return [*self.command, "-state", str(state), "-ready-file", str(ready)]
 
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(timeout=30)
-            self._process = None
+    def _page(self, page: str) -> str:
+        return f"{self.control}/{page}"
+
+    def _started(self, found: Mapping[str, Any]) -> None:
+        super()._started(found)
+        self.control, self.ca, self.thumbprint = found["control"], Path(found["ca"]), found["thumbprint"]
 
     def add(self, name: str, disks: Sequence[Path | int], **options: Any) -> SimulatedMachine:
         """A machine whose disks are the files (linked where they can be, else copied), or empty ones of so many bytes.
@@ -124,18 +97,10 @@ class VSphere:
         return dict(self._call("GET", "state"))
 
     def _call(self, method: str, page: str, body: Any = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.control}/{page}", data=data, method=method)
+        """Raises RuntimeError with what the simulator said against it."""
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                return json.loads(answer.read() or b"null")
+            return super()._call(method, page, body)
         except urllib.error.HTTPError as error:
             with error:
-                message = f"the simulated vCenter: {method} {page}: {error.read().decode(errors='replace').strip()}"
+                message = f"{self.what}: {method} {page}: {error.read().decode(errors='replace').strip()}"
             raise RuntimeError(message) from None
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
