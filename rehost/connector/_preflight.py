@@ -12,15 +12,9 @@ import structlog
 from rehost.aws import AccessDenied, Aws, AwsError, Problem
 from rehost.connector._errors import ImageImpossible
 from rehost.connector._image_settings import ImageSettings
+from rehost.limits import IMPORT_BYTES, IMPORT_DISKS, VOLUME_BYTES
 
 log = structlog.get_logger("rehost.connector")
-
-#: VM Import/Export user guide, "Limitations for resources": the root and 20 more.
-IMPORT_DISKS = 21
-#: EBS user guide, "EBS volume constraints": what a volume of type gp3 or io2 can have at most (StartSnapshot: 65,536 GiB).
-VOLUME_BYTES = 65_536 << 30
-#: VM Import/Export user guide, "Volume types and file systems": a disk image is smaller than 16 TiB.
-IMPORT_BYTES = 16 << 40
 
 
 def image_problems(aws: Aws, settings: ImageSettings, sizes: Sequence[int] | None = None) -> list[Problem]:

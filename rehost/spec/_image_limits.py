@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rehost import image_names
+from rehost.limits import IMPORT_DISKS
 from rehost.spec._findings import Finding, short
 from rehost.spec._merge import Merged
 
-#: VM Import/Export user guide, "Limitations for resources": the root and 20 more.
-IMPORT_DISKS = 21
 #: Keys of `image` that only one conversion has.
 _IMPORT_ONLY = ("license", "role", "platform")
 _REGISTER_ONLY = ("tpm", "uefiData", "ena")

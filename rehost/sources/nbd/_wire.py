@@ -52,7 +52,6 @@ CHUNK_DATA = 1
 CHUNK_HOLE = 2
 CHUNK_BLOCK_STATUS = 5
 CHUNK_ERROR = 1 << 15
-CHUNK_ERROR_OFFSET = CHUNK_ERROR + 2
 
 REQUEST = struct.Struct("!IHHQQI")  # magic, flags, command, handle, offset, length
 SIMPLE_REPLY = struct.Struct("!IQ")  # error, handle (after the magic)

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from rehost.limits import IMPORT_BYTES, IMPORT_DISKS, VOLUME_BYTES
 from rehost.sources._protocol import Concern, Severity
 from rehost.sources.vsphere._config import Transport, VSphereConfig
 from rehost.sources.vsphere._inventory import DiskRecord, MachineRecord
 from rehost.sources.vsphere._names import is_ours
 
-#: VM Import/Export user guide, "Resource volume types and file systems": disks of up to 16 TiB, a root and 20 more.
-IMPORT_DISK_SIZE = 16 << 40
-IMPORT_DISKS = 21
-EBS_SIZE = 64 << 40  # StartSnapshot takes up to 65,536 GiB
-#: VMware KB 2048201: a disk that crosses such a boundary when it grows can lose changes of CBT.
-CBT_BOUNDARY = 128 << 30
 #: Changed block tracking needs hardware version 7 (vSphere API reference, changeTrackingSupported).
 _OLDEST_CBT_HARDWARE = 7
 
@@ -174,9 +169,9 @@ def _disk(disk: DiskRecord, config: VSphereConfig) -> Iterator[Concern]:
         )
     if disk.size % 512:
         yield Concern("odd-size", Severity.ERROR, f"{name} is not a multiple of 512 bytes", "grow it to a whole MiB")
-    if disk.size > EBS_SIZE:
+    if disk.size > VOLUME_BYTES:
         yield Concern("disk-too-large", Severity.ERROR, f"{name} is above 64 TiB, the largest EBS volume", "split it")
-    elif disk.size > IMPORT_DISK_SIZE:
+    elif disk.size > IMPORT_BYTES:
         yield Concern(
             "disk-too-large-for-import",
             Severity.WARNING,
@@ -225,13 +220,3 @@ def _devices(machine: MachineRecord) -> Iterator[Concern]:
 
 def errors(found: Sequence[Concern]) -> list[Concern]:
     return [each for each in found if each.severity is Severity.ERROR]
-
-
-def crosses_boundary(before: int, now: int) -> bool:
-    """Whether a disk that grew from `before` to `now` bytes went past a boundary at which CBT is known to lose changes."""
-    boundary = CBT_BOUNDARY
-    while boundary < now:
-        if before <= boundary < now:
-            return True
-        boundary *= 2
-    return False
