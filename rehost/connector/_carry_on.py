@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeGuard
 
 import structlog
 
-from rehost.aws import Aws
+from rehost.aws import Aws, SnapshotView
 from rehost.connector._image_settings import settings_of
 from rehost.connector._retention import held_copy
 from rehost.connector._spreading import copy_tags
-from rehost.control import ControlPlane, Job, Run, RunDisk, RunKind, WholeCopy
+from rehost.control import ControlPlane, Job, Run, RunKind, WholeCopy
 
 log = structlog.get_logger("rehost.connector")
 
@@ -32,7 +32,8 @@ def carry_on(control: ControlPlane, aws: Aws, job: Job, run: Run) -> bool:
     disks = control.runs.disks(earlier.run_id)
     if not begun and not _is_wanted(control, job, run, earlier):
         return False
-    if not _are_there(aws, disks) or not all(matches(aws, job, disk) for disk in disks):
+    views = [view for disk in disks if is_whole(view := aws.ebs.describe(disk.snapshot_id))]
+    if not disks or len(views) != len(disks) or not all(matches(aws, job, view) for view in views):
         return False
     for disk in disks:
         control.runs.put_disk(run.id, disk)
@@ -40,7 +41,7 @@ def carry_on(control: ControlPlane, aws: Aws, job: Job, run: Run) -> bool:
     image = earlier.image_id if earlier.image_key == settings_of(job).key else None
     for disk in disks:
         aws.ebs.set_tags(disk.snapshot_id, tags, stack=job.spec.stack)
-    if image and (view := aws.images.describe(image)) is not None and view.state == "available":
+    if image and (made := aws.images.describe(image)) is not None and made.state == "available":
         aws.images.set_tags(image, {key: value for key, value in tags.items() if key != "Name"}, stack=job.spec.stack)
     elif earlier.image_id:
         aws.images.deregister(earlier.image_id, stack=job.spec.stack)
@@ -51,11 +52,13 @@ def carry_on(control: ControlPlane, aws: Aws, job: Job, run: Run) -> bool:
     return True
 
 
-def matches(aws: Aws, job: Job, disk: RunDisk) -> bool:
+def is_whole(view: SnapshotView | None) -> TypeGuard[SnapshotView]:
+    """Whether a snapshot is there and complete."""
+    return view is not None and view.state == "completed"
+
+
+def matches(aws: Aws, job: Job, view: SnapshotView) -> bool:
     """Whether a snapshot is encrypted as the job wants it: a child has its parent's key (StartSnapshot)."""
-    view = aws.ebs.describe(disk.snapshot_id)
-    if view is None:
-        return False
     settings = settings_of(job)
     always, default = aws.preflight.encryption()
     wanted = settings.encrypt or always
@@ -82,8 +85,3 @@ def _fresh_for(schedule: Any) -> timedelta:
     if schedule.get("every_seconds"):
         return timedelta(seconds=int(schedule["every_seconds"]))
     return timedelta(hours=1)
-
-
-def _are_there(aws: Aws, disks: list[RunDisk]) -> bool:
-    views = [aws.ebs.describe(disk.snapshot_id) for disk in disks]
-    return bool(views) and all(view is not None and view.state == "completed" for view in views)

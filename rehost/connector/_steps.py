@@ -11,7 +11,7 @@ import structlog
 from rehost import faults
 from rehost.aws import RUN_TAG, Aws, AwsError, AwsSettings
 from rehost.blocks import volume_gib
-from rehost.connector._carry_on import carry_on, matches
+from rehost.connector._carry_on import carry_on, is_whole, matches
 from rehost.connector._copy import Manifests, copy_frozen_disk
 from rehost.connector._errors import CopyIncomplete, RunCancelled
 from rehost.connector._image_settings import settings_of
@@ -299,10 +299,10 @@ class RunSteps:
         if last is None or last.size > size or not self.manifests.trusted(last.snapshot_id):
             return None
         view = aws.ebs.describe(last.snapshot_id)
-        if view is None or view.state != "completed":
+        if not is_whole(view):
             log.info("the last snapshot is gone: reading the whole disk", snapshot=last.snapshot_id)
             return None
-        if not matches(aws, job, last):
+        if not matches(aws, job, view):
             log.info("the encryption has changed: reading the whole disk", snapshot=last.snapshot_id)
             return None
         return last
