@@ -10,7 +10,7 @@ import structlog
 
 from rehost.aws import RUN_TAG, SERVER_TAG, STACK_TAG, Aws, Owned
 from rehost.connector._errors import RunStillActive
-from rehost.connector._spreading import remove_copy, revoke_unneeded, settle, unshare
+from rehost.connector._spreading import remove_image, revoke_unneeded, settle, unshare
 from rehost.control import ControlPlane, Image, Job, RunState, WholeCopy, superseded
 
 log = structlog.get_logger("rehost.connector")
@@ -86,13 +86,10 @@ def _remove(control: ControlPlane, aws: Aws, job: Job, image: Image) -> list[str
     if accounts := control.spreading.accounts(image.image_id):
         unshare(control, aws, job, image.image_id, image.copies or {}, accounts)
     for region, copy in (image.copies or {}).items():
-        remove_copy(aws.in_region(region), job, copy["image_id"], copy["snapshot_ids"])
+        remove_image(aws.in_region(region), job, copy["image_id"], copy["snapshot_ids"])
     snapshots = list(image.snapshot_ids)
     for there in _places(control, aws, job):  # ids are unique everywhere, so only one of them has it
-        held = there.images.deregister(image.image_id, stack=job.spec.stack)
-        snapshots = list(dict.fromkeys((*held, *snapshots)))
-        for snapshot in snapshots:
-            there.ebs.delete(snapshot, stack=job.spec.stack)
+        snapshots = remove_image(there, job, image.image_id, snapshots)
     control.images.gone(image.image_id)
     return snapshots
 
@@ -129,10 +126,7 @@ def _reap_imports(control: ControlPlane, aws: Aws, job: Job) -> list[str]:
         view = aws.images.describe(task.progress.image_id) if task.progress.image_id else None
         if view is not None and STACK_TAG not in view.tags:
             aws.imports.claim(view.image_id, view.snapshot_ids, task.tags)
-            aws.images.deregister(view.image_id, stack=job.spec.stack)
-            for snapshot in view.snapshot_ids:
-                aws.ebs.delete(snapshot, stack=job.spec.stack)
-                gone.append(snapshot)
+            gone += remove_image(aws, job, view.image_id, view.snapshot_ids)
     return gone
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import structlog
@@ -124,11 +124,15 @@ def unshare(
         control.spreading.unshare(image_id, account)
 
 
-def remove_copy(there: Aws, job: Job, image_id: str, snapshot_ids: list[str]) -> None:
-    """Deregister a copy of ours and delete its snapshots. One that is gone is no error. Raises `NotOurs`."""
+def remove_image(there: Aws, job: Job, image_id: str, snapshot_ids: Iterable[str]) -> list[str]:
+    """Deregister an image of ours and delete its snapshots: those that it names, and the given ones, which are returned
+    together. What is gone is no error. Raises `NotOurs`.
+    """
     held = there.images.deregister(image_id, stack=job.spec.stack)
-    for snapshot in dict.fromkeys((*held, *snapshot_ids)):
+    snapshots = list(dict.fromkeys((*held, *snapshot_ids)))
+    for snapshot in snapshots:
         there.ebs.delete(snapshot, stack=job.spec.stack)
+    return snapshots
 
 
 def copy_tags(job: Job, run_id: str) -> dict[str, str]:
@@ -146,7 +150,7 @@ def _drop_copies(control: ControlPlane, aws: Aws, job: Job, image: Image, keep: 
         if there.images.in_use([copy["image_id"]]):
             done.append(f"the copy {copy['image_id']} in {region} stays: somebody uses it")
             continue
-        remove_copy(there, job, copy["image_id"], copy["snapshot_ids"])
+        remove_image(there, job, copy["image_id"], copy["snapshot_ids"])
         left = {key: value for key, value in _copied(control, image).items() if key != region}
         control.images.set_copies(image.image_id, left)
         done.append(f"the copy {copy['image_id']} in {region} is removed")
