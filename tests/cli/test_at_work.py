@@ -82,7 +82,7 @@ def test_a_failed_run_ends_with_1_and_its_reason(replicated: At) -> None:
 def test_ctrl_c_ends_the_watching_with_130_and_not_the_run(replicated: At) -> None:
     site, rehost = replicated
     site.write(range(4), seed=3)
-    site.sandbox.fault(action="latency", service="ebs", operation="PutSnapshotBlock", seconds=2)
+    site.sandbox.fault(action="latency", service="ebs", operation="PutSnapshotBlock", seconds=10)
     watching = rehost.start("run", "web-01")
     assert watching.stderr is not None
     assert watching.stdout is not None

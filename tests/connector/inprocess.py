@@ -32,13 +32,14 @@ class FastPatience:
 class Worker:
     """A connector's steps, bound to a site."""
 
-    def __init__(self, site: Site, patience: Patience | None = None) -> None:
+    def __init__(self, site: Site, patience: Patience | None = None, **settings: Any) -> None:
         self.site = site
         self.settings = ConnectorSettings(
             database=site.database,
             state=site.folder / "state",
             base=site.folder,
             patience=patience or FastPatience().patience(),
+            **settings,
         )
         self.steps = RunSteps(site.control, self.settings)
 

@@ -28,6 +28,7 @@ from tests.connector.inprocess import FastPatience, Worker
 
 FAULTS = ("kill -9", "exception", "database lost", "AWS 500", "AWS throttling")
 BLOCKS = 8
+IN_FLIGHT = 1  # blocks at once, so that what can be sent twice is as little as can be
 PIECE = 4  # blocks between two checkpoints, so that the point in the copy is in its middle
 #: Refused calls in a row: more than the SDK's own retries of two calls, so that the step itself has to be tried again.
 REFUSALS = 15
@@ -47,9 +48,16 @@ class Cell:
     leftovers: int = 0
     states: list[str] = field(default_factory=list)
 
+    @property
+    def dies_in_flight(self) -> bool:
+        return (self.point, self.fault) == ("copy-piece", "kill -9")
+
     def row(self) -> str:
-        # How much is in flight when a copy is broken off is chance; whether anything is sent twice is not.
+        # How much is in flight when a copy is broken off is chance; whether anything is sent twice is not, but for a process
+        # that dies between the service's answer and its own record of it.
         again = f"up to {BLOCKS * BLOCK // MIB} MiB" if self.sent_again else "0"
+        if self.dies_in_flight:
+            again = f"at most {IN_FLIGHT * BLOCK // 1024} KiB: what was in flight"
         return f"| `{self.point}` | {self.fault} | {self.left} | {self.then} | {again} | {self.leftovers} |"
 
 
@@ -134,8 +142,7 @@ def _describe(site: Site, job: Job, run: Run, cell: Cell) -> None:
 
 
 def _worker(site: Site) -> Worker:
-    worker = Worker(site, FastPatience().patience())
-    object.__setattr__(worker.settings, "workers", 1)  # so that what is in flight at a point is always the same
+    worker = Worker(site, FastPatience().patience(), in_flight=IN_FLIGHT)
     worker.steps._aws[site.aws.session.settings] = site.aws
     return worker
 
