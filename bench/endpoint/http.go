@@ -24,13 +24,18 @@ type connection struct {
 	net.Conn
 	reader *bufio.Reader
 	raw    syscall.RawConn // nil under TLS
+	secure *secureConn     // nil without
 	buffer []byte
 }
 
 func newConnection(plain net.Conn, config *tls.Config) (*connection, error) {
 	c := &connection{Conn: plain}
 	if config != nil {
-		c.Conn = tls.Server(plain, config)
+		secure, err := secured(plain, config)
+		if err != nil {
+			return nil, err
+		}
+		c.Conn, c.secure = secure, secure
 	} else {
 		raw, err := plain.(*net.TCPConn).SyscallConn()
 		if err != nil {
@@ -92,25 +97,15 @@ func (c *connection) body(length int) ([]byte, error) {
 	return c.buffer[:length], err
 }
 
-// drain throws a body away; over plain TCP the kernel does it without copying (tcp(7), MSG_TRUNC).
+// drain throws a body away: over plain TCP the kernel does it without copying (tcp(7), MSG_TRUNC), under TLS it is not decrypted.
 func (c *connection) drain(length int) error {
 	ahead := min(length, c.reader.Buffered())
 	if _, err := c.reader.Discard(ahead); err != nil {
 		return err
 	}
 	length -= ahead
-	if c.raw == nil {
-		if len(c.buffer) < 1<<16 {
-			c.buffer = make([]byte, 1<<16)
-		}
-		for length > 0 {
-			n, err := c.Read(c.buffer[:min(length, len(c.buffer))])
-			if err != nil {
-				return err
-			}
-			length -= n
-		}
-		return nil
+	if c.secure != nil {
+		return c.secure.skip(length)
 	}
 	for length > 0 {
 		var n int
