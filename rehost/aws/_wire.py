@@ -22,9 +22,7 @@ CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 60  # without a single byte
 HEAD_LIMIT = 64 * 1024
 BODY_LIMIT = 16 * 1024 * 1024  # an answer that is not a block: errors, a page of a listing
-_TLS_PIECE = (
-    256 * 1024
-)  # each piece is a few handovers of the interpreter's lock; a whole block leaves the cache between
+_TLS_BUFFER = 256 * 1024
 
 
 class BadAnswer(OSError):
@@ -41,6 +39,8 @@ class Answer:
 class _Stream(Protocol):
     def send(self, head: bytes, body: memoryview | None) -> None: ...
     def recv_into(self, buffer: memoryview) -> int: ...
+    def fill(self, buffer: memoryview) -> int:
+        """As `recv_into`, of a buffer that all belongs to this answer: it may wait until that is full."""
 
 
 class Connection:
@@ -126,7 +126,7 @@ class Connection:
             raise BadAnswer("more came back than was announced")
         target[:filled] = rest
         while filled < count:
-            got = self._stream.recv_into(target[filled:])
+            got = self._stream.fill(target[filled:])
             if not got:
                 raise BadAnswer(f"the answer ended after {filled} of {count} bytes")
             filled += got
@@ -187,6 +187,10 @@ class _Plain:
         self._socket = sock
         self.recv_into = sock.recv_into
 
+    def fill(self, buffer: memoryview) -> int:
+        # One call in place of one for each segment: each hands the interpreter's lock over twice.
+        return self._socket.recv_into(buffer, len(buffer), socket.MSG_WAITALL)
+
     def send(self, head: bytes, body: memoryview | None) -> None:
         if body is None:
             self._socket.sendall(head)
@@ -205,17 +209,18 @@ class _Secure:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
         self._read: Callable[[int, memoryview], int] = self._tls.read  # type: ignore[assignment] # typeshed knows no buffer
-        self._buffer = memoryview(bytearray(_TLS_PIECE))
+        self._buffer = memoryview(bytearray(_TLS_BUFFER))
         self._until_done(self._tls.do_handshake)
         self._flush()
 
     def send(self, head: bytes, body: memoryview | None) -> None:
         self._tls.write(head)
         if body is not None:
-            for at in range(0, len(body), _TLS_PIECE):
-                self._tls.write(body[at : at + _TLS_PIECE])
-                self._flush()
-        self._flush()
+            self._tls.write(body)
+        self._flush()  # all of it in one call, as above
+
+    def fill(self, buffer: memoryview) -> int:
+        return self.recv_into(buffer)
 
     def recv_into(self, buffer: memoryview) -> int:
         try:

@@ -73,7 +73,12 @@ def verify_snapshot(
 
 
 def read_back(
-    snapshot_id: str, reader: BlockReader[Handle], index: int, handle: Handle, buffer: bytearray, pause: Pause
+    snapshot_id: str,
+    reader: BlockReader[Handle],
+    index: int,
+    handle: Handle,
+    buffer: bytearray | memoryview,
+    pause: Pause,
 ) -> bytes:
     """Block `index` into `buffer`; returns its raw SHA-256. Raises BlockReadFailed, which names the snapshot."""
     try:
