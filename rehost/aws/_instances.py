@@ -130,13 +130,23 @@ class Instances:
         seconds: float = LAUNCH_SECONDS,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Terminate an instance of ours and wait until it is gone; gone already is fine. Raises `NotOurs`."""
+        """Terminate an instance of ours and wait until it is gone; gone already is fine. Raises `NotOurs`.
+
+        EC2's protection is lifted: what guards against a mistake here is Pulumi's `protect`.
+        """
         view = self.describe(instance_id)
         if view is None:
             return
         require_ours(f"instance {instance_id}", view.tags, stack)
-        with translated():
-            self._ec2.terminate_instances(InstanceIds=[instance_id])
+        try:
+            with translated():
+                self._ec2.terminate_instances(InstanceIds=[instance_id])
+        except Refused as error:
+            if error.code != "OperationNotPermitted":
+                raise
+            self.protect(instance_id, stack=stack, on=False)
+            with translated():
+                self._ec2.terminate_instances(InstanceIds=[instance_id])
         deadline = time.monotonic() + seconds
         pause = 0.1
         while not self._is_terminated(instance_id):
@@ -144,6 +154,12 @@ class Instances:
                 raise TooSlow(resource=f"instance {instance_id}", state="shutting-down", seconds=seconds)
             sleep(pause)
             pause = min(pause * 1.5, 10.0)
+
+    def protect(self, instance_id: str, *, stack: str, on: bool = True) -> None:
+        """EC2's own protection against termination, on or off. Repeating it is harmless. Raises `NotOurs`."""
+        self._ours(instance_id, stack)
+        with translated():
+            self._ec2.modify_instance_attribute(InstanceId=instance_id, DisableApiTermination={"Value": on})
 
     def _arguments(self, request: LaunchRequest, tags: Mapping[str, str]) -> dict[str, Any]:
         arguments: dict[str, Any] = {

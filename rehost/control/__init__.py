@@ -8,15 +8,18 @@ from rehost.control._errors import (
     DatabaseUnreachable,
     DatabaseUnusable,
     NothingToRetry,
+    PhaseRefused,
     RunIsOpen,
     Unknown,
 )
 from rehost.control._ids import new_id
 from rehost.control._leases import LeaseWatch
+from rehost.control._life_cycle import Phase, Standing, refusal, steps
 from rehost.control._messages import NOTIFIABLE, notification_schema
 from rehost.control._plane import ControlPlane
 from rehost.control._progress import advice, lag_of, progress_of
 from rehost.control._records import (
+    Application,
     Catalog,
     CatalogServer,
     Connector,
@@ -27,6 +30,7 @@ from rehost.control._records import (
     JobSpec,
     JobState,
     JobStatus,
+    PhaseChange,
     Progress,
     Run,
     RunDisk,
@@ -43,6 +47,7 @@ MAX_FAILURES = Retry.attempts
 __all__ = [
     "MAX_FAILURES",
     "NOTIFIABLE",
+    "Application",
     "Catalog",
     "CatalogServer",
     "CatalogState",
@@ -61,6 +66,9 @@ __all__ = [
     "JobStatus",
     "LeaseWatch",
     "NothingToRetry",
+    "Phase",
+    "PhaseChange",
+    "PhaseRefused",
     "Progress",
     "Retry",
     "Run",
@@ -69,6 +77,7 @@ __all__ = [
     "RunKind",
     "RunState",
     "Schedule",
+    "Standing",
     "Unknown",
     "WholeCopy",
     "advice",
@@ -78,5 +87,7 @@ __all__ = [
     "new_id",
     "notification_schema",
     "progress_of",
+    "refusal",
+    "steps",
     "superseded",
 ]
