@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,6 +92,16 @@ class Instances:
                 if instance["State"]["Name"] not in _GONE:
                     return view_of(instance)
         return None
+
+    def of_images(self, image_ids: Collection[str]) -> list[InstanceView]:
+        """Instances that were launched from any of them and are not terminated."""
+        if not image_ids:
+            return []
+        filters = [{"Name": "image-id", "Values": sorted(image_ids)}]
+        with translated():
+            pages = self._ec2.get_paginator("describe_instances").paginate(Filters=filters)
+            found = [instance for page in pages for each in page["Reservations"] for instance in each["Instances"]]
+        return [view_of(instance) for instance in found if instance["State"]["Name"] not in _GONE]
 
     def change_type(self, instance_id: str, instance_type: str, *, stack: str, on_progress: Say) -> None:
         """Stop, change, start again if it ran. A retry goes on where it stopped."""

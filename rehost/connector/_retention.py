@@ -81,9 +81,7 @@ def remove_job(control: ControlPlane, aws: Aws, job_id: str, *, on_progress: Cal
     control.jobs.ended(job_id)
 
 
-def end_replication(
-    control: ControlPlane, aws: Aws, job_id: str, *, on_progress: Callable[[str], object]
-) -> list[str]:
+def end_replication(control: ControlPlane, aws: Aws, job_id: str, *, on_progress: Callable[[str], object]) -> list[str]:
     """Remove what a job that has ended no longer needs: every image that nobody uses or pins, what failed runs left, and a
     run that is under way. The job and its images in use stay. A retry is safe. Returns the images that went.
 

@@ -3,6 +3,7 @@
 from rehost.control._catalog import CatalogState
 from rehost.control._connectors import is_dead, is_healthy
 from rehost.control._errors import (
+    ApplicationHeld,
     ControlError,
     DatabaseFull,
     DatabaseUnreachable,
@@ -48,6 +49,7 @@ __all__ = [
     "MAX_FAILURES",
     "NOTIFIABLE",
     "Application",
+    "ApplicationHeld",
     "Catalog",
     "CatalogServer",
     "CatalogState",

@@ -6,7 +6,7 @@ repeated.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
 from operator import attrgetter
@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from rehost.control._database import Database, patient
-from rehost.control._errors import PhaseRefused, Unknown
+from rehost.control._errors import ApplicationHeld, PhaseRefused, Unknown
 from rehost.control._events import note
 from rehost.control._jobs import job_of
 from rehost.control._life_cycle import Phase, refusal
@@ -53,7 +53,7 @@ class Applications:
         with self._db.read() as connection:
             return [application_of(row) for row in connection.execute(query)]
 
-    def history(self, stack: str, name: str, *, limit: int = 50) -> list[PhaseChange]:
+    def history(self, stack: str, name: str, *, limit: int = 50) -> Sequence[PhaseChange]:
         """The phases that it entered, newest first."""
         query = (
             sa.select(application_phases)
@@ -74,7 +74,10 @@ class Applications:
         force: str | None = None,
         wave: str | None = None,
     ) -> Application:
-        """Enter a phase, or stay in it with what is new of it. Raises `PhaseRefused`, which names the legal phases."""
+        """Enter a phase, or stay in it with what is new of it.
+
+        Raises `PhaseRefused`, which names the legal phases, and `ApplicationHeld`.
+        """
         for _ in range(2):
             try:
                 return self._enter(stack, name, phase, sorted(servers), force, wave)
@@ -83,7 +86,7 @@ class Applications:
         return self._enter(stack, name, phase, sorted(servers), force, wave)
 
     def _enter(
-        self, stack: str, name: str, phase: Phase, servers: list[str], force: str | None, wave: str | None
+        self, stack: str, name: str, phase: Phase, servers: Sequence[str], force: str | None, wave: str | None
     ) -> Application:
         now = self._db.now()
         with self._db.write() as connection:
@@ -93,6 +96,8 @@ class Applications:
                 raise PhaseRefused(application=name, reason=problem)
             values: dict[str, Any] = {"servers": servers, "wave": wave, "force": force}
             if present is None or present.phase is not phase:
+                if present is not None:
+                    _free(present, now)
                 entry = (present.entry if present else 0) + 1
                 values |= {
                     "phase": phase, "entry": entry, "entered_at": now, "reached_at": None, "message": None,
@@ -123,19 +128,19 @@ class Applications:
         with self._db.write() as connection:
             connection.execute(sa.delete(applications).where(*_this(stack, name)))
 
-    def lease(self, stack: str, name: str, holder: str, *, seconds: float) -> bool:
-        """Hold the application, or go on holding it; False where somebody else does."""
+    def lease(self, stack: str, name: str, holder: str, *, seconds: float) -> None:
+        """Hold the application, or go on holding it. Raises `ApplicationHeld` where somebody else does, and `Unknown`."""
         now = self._db.now()
-        free = sa.or_(
-            applications.c.holder.is_(None), applications.c.holder == holder, applications.c.lease_until <= now
-        )
         with self._db.write() as connection:
-            landed = connection.execute(
+            present = _locked(connection, stack, name)
+            if present is None:
+                raise Unknown(kind="application", id=f"{stack}/{name}")
+            _free(present, now, besides=holder)
+            connection.execute(
                 sa.update(applications)
-                .where(*_this(stack, name), free)
+                .where(*_this(stack, name))
                 .values(holder=holder, lease_until=now + timedelta(seconds=seconds))
             )
-        return landed.rowcount == 1
 
     def release(self, stack: str, name: str, holder: str) -> None:
         with self._db.write() as connection:
@@ -186,7 +191,10 @@ class Applications:
                 sa.update(applications)
                 .where(*_this(stack, name))
                 .values(
-                    final_runs=dict(final_runs), cut_at=present.cut_at or now, launch_started_at=now, message=None,
+                    final_runs=dict(final_runs),
+                    cut_at=present.cut_at or now,
+                    launch_started_at=now,
+                    message=None,
                     outage_started_at=present.outage_started_at or frozen_at,
                 )
             )
@@ -197,7 +205,7 @@ class Applications:
             present = _locked(connection, stack, name)
             if present is None or present.attempt != attempt:
                 return
-            values = {"attempt": attempt + 1, "cut_at": None, "final_runs": {}, "message": message}
+            values: dict[str, Any] = {"attempt": attempt + 1, "cut_at": None, "final_runs": {}, "message": message}
             if not present.sources:
                 values["outage_started_at"] = None
             connection.execute(sa.update(applications).where(*_this(stack, name)).values(values))
@@ -281,6 +289,12 @@ def _this(stack: str, name: str) -> tuple[sa.ColumnElement[bool], ...]:
 def _locked(connection: sa.Connection, stack: str, name: str) -> Application | None:
     row = connection.execute(sa.select(applications).where(*_this(stack, name)).with_for_update()).one_or_none()
     return application_of(row) if row else None
+
+
+def _free(present: Application, now: datetime, besides: str | None = None) -> None:
+    if present.holder in (None, besides) or present.lease_until is None or present.lease_until <= now:
+        return
+    raise ApplicationHeld(application=present.name, holder=present.holder, until=present.lease_until)
 
 
 def _tell(

@@ -8,7 +8,8 @@ RehostError
     ├── Unknown               no such job, run or image
     ├── RunIsOpen             a job has a run that has not ended
     ├── NothingToRetry        the last run of a job has not failed
-    └── PhaseRefused          an application cannot go to that phase from where it stands
+    ├── PhaseRefused          an application cannot go to that phase from where it stands
+    └── ApplicationHeld       retryable: somebody cuts the application over at this moment
 """
 
 from __future__ import annotations
@@ -48,3 +49,10 @@ class NothingToRetry(ControlError):
 
 class PhaseRefused(ControlError):
     template = "application {application}: {reason}"
+
+
+class ApplicationHeld(ControlError):
+    """`until` moves on while its holder lives."""
+
+    template = "application {application} is cut over by {holder} at this moment"
+    retryable = True

@@ -151,6 +151,14 @@ class Jobs:
             row = connection.execute(sa.select(jobs).where(jobs.c.id == job_id)).one_or_none()
         return job_of(row) if row else None
 
+    def is_held(self, stack: str, server: str) -> bool:
+        """Whether the live job of that server is held by a cutover."""
+        query = sa.select(jobs.c.id).where(
+            jobs.c.stack == stack, jobs.c.server == server, _LIVE, jobs.c.held_by.is_not(None)
+        )
+        with self._db.read() as connection:
+            return connection.execute(query).first() is not None
+
     def get(self, job_id: str) -> Job:
         """Raises `Unknown`."""
         job = self.find(job_id)
@@ -196,9 +204,7 @@ class Jobs:
 
 def _stop(connection: sa.Connection, job_id: str, now: datetime, reason: str, **values: Any) -> None:
     """No run starts by itself any more, and one that waits to does not begin."""
-    connection.execute(
-        sa.update(jobs).where(jobs.c.id == job_id).values(next_run_at=None, planned_at=now, **values)
-    )
+    connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(next_run_at=None, planned_at=now, **values))
     connection.execute(
         sa.update(runs)
         .where(runs.c.job_id == job_id, runs.c.state == RunState.PENDING, runs.c.kind == RunKind.AUTOMATIC)

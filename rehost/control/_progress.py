@@ -42,7 +42,11 @@ def advice(status: JobStatus, healthy: Collection[Connector], now: datetime) -> 
     if job.spec.ended:
         return None
     if job.held_by is not None:
-        return None if job.state is not JobState.FAILING else f"held by the cutover of {job.held_by}, which goes on with `pulumi up`"
+        return (
+            None
+            if job.state is not JobState.FAILING
+            else f"held by the cutover of {job.held_by}, which goes on with `pulumi up`"
+        )
     if job.paused_at is not None:
         return f"paused by a person: `rehost resume {server}` lets it go on"
     if job.state in (JobState.PAUSED_ON_FAILURE, JobState.FAILED):

@@ -85,11 +85,7 @@ def _launches(spec: Merged) -> Iterator[Finding]:
     for path, server in members(spec):
         phase = spec.text("applications", path[1], "phase")
         entry = spec.get("servers", server)
-        if (
-            phase not in (None, "replicate")
-            and isinstance(entry, Mapping)
-            and "launchConfig" not in entry
-        ):
+        if phase not in (None, "replicate") and isinstance(entry, Mapping) and "launchConfig" not in entry:
             message = f"server {short(server)} has no launchConfig"
             hint = f"application {short(str(path[1]))} is in phase {phase}, which launches it"
             yield Finding.at(spec.place("servers", server), "no-launch-config", message, hint)
