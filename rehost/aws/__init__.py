@@ -1,6 +1,7 @@
 """AWS: the only place that speaks boto3, and the data plane of the EBS direct APIs."""
 
 from rehost.aws._aws import Aws, Owned
+from rehost.aws._commands import Invocation, ManagedNode
 from rehost.aws._ebs import EbsDirect, SnapshotSink, SnapshotView
 from rehost.aws._errors import (
     AccessDenied,
@@ -51,8 +52,10 @@ __all__ = [
     "ImportTask",
     "InstanceView",
     "Interrupted",
+    "Invocation",
     "KeyView",
     "LaunchRequest",
+    "ManagedNode",
     "NotFound",
     "NotOurs",
     "Owned",

@@ -35,6 +35,7 @@ from rehost.control._records import (
 )
 from rehost.control._retention import superseded
 from rehost.control._schedule import Retry, Schedule
+from rehost.control._validations import ActionRecord, Planned, Validation, ValidationState
 from rehost.control._whole_copies import WholeCopy
 
 #: Failures in a row after which a job waits for a person (SMS: PAUSED_ON_FAILURE), unless its schedule says otherwise.
@@ -43,6 +44,7 @@ MAX_FAILURES = Retry.attempts
 __all__ = [
     "MAX_FAILURES",
     "NOTIFIABLE",
+    "ActionRecord",
     "Catalog",
     "CatalogServer",
     "CatalogState",
@@ -61,6 +63,7 @@ __all__ = [
     "JobStatus",
     "LeaseWatch",
     "NothingToRetry",
+    "Planned",
     "Progress",
     "Retry",
     "Run",
@@ -70,6 +73,8 @@ __all__ = [
     "RunState",
     "Schedule",
     "Unknown",
+    "Validation",
+    "ValidationState",
     "WholeCopy",
     "advice",
     "is_dead",

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from rehost.spec._after_launch import checks_of, post_launch_of
 from rehost.spec._checks import moment_of
 from rehost.spec._files import Folder
 from rehost.spec._merge import SECTIONS, Merged
@@ -143,6 +144,8 @@ def _application(name: str, entry: Entry) -> Application:
         phase=entry.get("phase", "replicate"),
         groups=tuple(groups[group] for group in order),
         tags=entry.get("tags", {}),
+        validation={group: checks_of(each) for group, each in entry.get("validation", {}).items()},
+        post_launch=tuple(post_launch_of(each, values) for each, values in entry.get("postLaunch", {}).items()),
     )
 
 
