@@ -2,7 +2,7 @@
 
 from components.application import Application, ApplicationArgs, GroupArgs
 from components.estate import Estate, EstateArgs
-from components.resources import Instance, MachineImage, Readiness, ReplicationJob
+from components.resources import Instance, MachineImage, Readiness, ReplicationJob, Validation
 from components.server import Server, ServerArgs
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "ReplicationJob",
     "Server",
     "ServerArgs",
+    "Validation",
 ]

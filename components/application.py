@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import pulumi
 
-from components.resources import Instance, Readiness
+from components.resources import Instance, Readiness, Validation
 from components.server import Server, ServerArgs
 
 #: Phases in which the application's servers run as instances.
@@ -31,6 +32,7 @@ class ApplicationArgs:
     servers: Mapping[str, ServerArgs]
     groups: Mapping[str, GroupArgs]
     wait: str = "image"  # or "accepted"
+    validation: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)  # checks by group
 
 
 class Application(pulumi.ComponentResource):
@@ -57,15 +59,46 @@ class Application(pulumi.ComponentResource):
             child,
         )
         if launched:
-            self._launch(args.groups)
+            self._launch(name, args)
         self.register_outputs({"phase": args.phase})
 
-    def _launch(self, groups: Mapping[str, GroupArgs]) -> None:
-        running: dict[str, list[Instance]] = {}
-        for name, group in groups.items():
-            before = [self.readiness, *(instance for other in group.after for instance in running[other])]
-            running[name] = [self.servers[server].launch(before) for server in group.servers]
+    def _launch(self, name: str, args: ApplicationArgs) -> None:
+        running: dict[str, list[pulumi.Resource]] = {}
+        for group, each in args.groups.items():
+            before = [self.readiness, *(resource for other in each.after for resource in running[other])]
+            instances = {server: self.servers[server].launch(before) for server in each.servers}
+            running[group] = [*instances.values(), *self._after_launch(name, group, args, instances)]
+
+    def _after_launch(
+        self, name: str, group: str, args: ApplicationArgs, instances: Mapping[str, Instance]
+    ) -> list[pulumi.Resource]:
+        """What follows the instances of a group, and what the next group waits for."""
+        checks = args.validation.get(group)
+        if not checks:
+            return []
+        validation = Validation(
+            f"{name}-{group}",
+            {
+                "stack": args.stack,
+                "application": name,
+                "group": group,
+                "phase": args.phase,
+                "checks": list(checks),
+                "instances": {server: _facts(instance) for server, instance in instances.items()},
+            },
+            pulumi.ResourceOptions(parent=self, depends_on=list(instances.values())),
+        )
+        return [validation]
 
     @property
     def instances(self) -> dict[str, Instance]:
         return {name: server.instance for name, server in self.servers.items() if server.instance is not None}
+
+
+def _facts(instance: Instance) -> dict[str, pulumi.Input[str | None]]:
+    return {
+        # An id, not an output: the engine knows it while it previews an update.
+        "instanceId": instance.id,
+        "privateAddress": instance.privateAddress,
+        "publicAddress": instance.publicAddress,
+    }

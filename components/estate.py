@@ -46,6 +46,9 @@ class Estate(pulumi.ComponentResource):
                     servers={server: each_args[server] for server in app.servers},
                     groups={group.name: GroupArgs(group.servers, group.after) for group in app.groups},
                     wait=args.wait,
+                    validation={
+                        group: [check_args(each) for each in checks] for group, checks in app.validation.items()
+                    },
                 ),
                 child,
             )
@@ -96,6 +99,20 @@ def notification_args(channel: spec.Notification) -> dict[str, Any]:
         "events": list(channel.events),
         "topic": channel.topic,
         "webhook": dict(channel.webhook) if channel.webhook else None,
+    }
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def check_args(check: spec.Check) -> dict[str, Any]:
+    """A check as a Validation carries it; what is not set is left out."""
+    values = {
+        "name": check.name,
+        "kind": check.kind,
+        "settings": dict(check.settings),
+        "server": check.server,
+        "timeout": check.timeout_seconds,
+        "interval": check.interval_seconds,
+        "attempts": check.attempts,
     }
     return {key: value for key, value in values.items() if value is not None}
 

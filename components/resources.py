@@ -1,4 +1,4 @@
-"""The four resources as Pulumi knows them: type names, outputs, and which provider serves each.
+"""The resources as Pulumi knows them: type names, outputs, and which provider serves each.
 
 The type names (`pulumi-python:dynamic/rehost:ReplicationJob` ...) stand in every user's state.
 """
@@ -11,7 +11,13 @@ from typing import Any
 import pulumi
 from pulumi.dynamic import Resource
 
-from providers import InstanceProvider, MachineImageProvider, ReadinessProvider, ReplicationJobProvider
+from providers import (
+    InstanceProvider,
+    MachineImageProvider,
+    ReadinessProvider,
+    ReplicationJobProvider,
+    ValidationProvider,
+)
 
 Inputs = Mapping[str, Any]
 
@@ -47,3 +53,8 @@ class Instance(Resource, module="rehost", name="Instance"):
     def __init__(self, name: str, inputs: Inputs, opts: pulumi.ResourceOptions | None = None) -> None:
         outputs = {"instanceId": None, "privateAddress": None, "publicAddress": None}
         super().__init__(InstanceProvider(), name, {**inputs, **outputs}, opts)
+
+
+class Validation(Resource, module="rehost", name="Validation"):
+    def __init__(self, name: str, inputs: Inputs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(ValidationProvider(), name, dict(inputs), opts)

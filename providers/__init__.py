@@ -8,5 +8,12 @@ from providers.instance import InstanceProvider
 from providers.machine_image import MachineImageProvider
 from providers.readiness import ReadinessProvider
 from providers.replication_job import ReplicationJobProvider
+from providers.validation import ValidationProvider
 
-__all__ = ["InstanceProvider", "MachineImageProvider", "ReadinessProvider", "ReplicationJobProvider"]
+__all__ = [
+    "InstanceProvider",
+    "MachineImageProvider",
+    "ReadinessProvider",
+    "ReplicationJobProvider",
+    "ValidationProvider",
+]

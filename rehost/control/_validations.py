@@ -170,7 +170,13 @@ class Validations:
                 rounds, query = rounds.where(column == value), query.where(column == value)
         newest = rounds.subquery()
         query = query.where(validations.c.round_id.in_(sa.select(newest.c.round_id).where(newest.c.place == 1)))
-        order = (validations.c.stack, validations.c.application, validations.c.group, validations.c.id)
+        order = (
+            validations.c.stack,
+            validations.c.application,
+            validations.c.group,
+            validations.c.check,
+            validations.c.server,
+        )
         with self._db.read() as connection:
             return [_validation(row) for row in connection.execute(query.order_by(*order))]
 
