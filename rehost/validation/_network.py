@@ -45,7 +45,7 @@ def http_get(check: Check, target: Target, seconds: float) -> Tried:
     connection = http.client.HTTPConnection(host, port, timeout=limit)
     held: list[socket.socket] = []
     try:
-        with _ended_after(limit, held):
+        with _ended_after(limit, held) as ended:
             connection.connect()
             held.append(connection.sock)
             if scheme == "https":
@@ -56,6 +56,8 @@ def http_get(check: Check, target: Target, seconds: float) -> Tried:
             connection.request("GET", path, headers={**headers, "User-Agent": f"rehost/{__version__}"})
             answer = connection.getresponse()
             body = answer.read(BODY_BYTES).decode("utf-8", "replace")
+            if ended.is_set():
+                raise TimeoutError
     except (OSError, http.client.HTTPException) as error:
         return Tried(False, f"GET {url} had no answer: {_reason(error)}")
     finally:
@@ -85,13 +87,16 @@ def _no_address(check: Check, target: Target) -> Tried:
 
 
 @contextmanager
-def _ended_after(seconds: float, held: list[socket.socket]) -> Iterator[None]:
+def _ended_after(seconds: float, held: list[socket.socket]) -> Iterator[threading.Event]:
     """A server that sends a byte now and then keeps every single read within its timeout: the whole try ends here.
 
     `held` gets the sockets: the connection itself forgets its own once an answer has begun.
     """
 
+    ended = threading.Event()
+
     def end() -> None:
+        ended.set()
         for sock in held:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
@@ -100,7 +105,7 @@ def _ended_after(seconds: float, held: list[socket.socket]) -> Iterator[None]:
     timer.daemon = True
     timer.start()
     try:
-        yield
+        yield ended
     finally:
         timer.cancel()
 

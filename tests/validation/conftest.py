@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,13 +37,14 @@ def serving(answer: Callable[[str], bytes]) -> Iterator[Server]:
 
         def talk(connection: socket.socket) -> None:
             with connection:
-                request = connection.recv(65536).decode()
+                request = connection.recv(65536).decode("latin-1")
                 if not request:
                     return
                 server.requests.append(request)
                 said = server.answer(request.splitlines()[0])
                 if said:
-                    connection.sendall(said)
+                    with suppress(OSError):
+                        connection.sendall(said)
                 else:
                     stopping.wait()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 
 import pytest
@@ -72,7 +73,6 @@ def test_an_answer_that_never_comes_ends_in_time() -> None:
 def test_an_answer_that_drips_ends_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         begun = time.monotonic()
-        import threading
 
         def drip() -> None:
             connection, _ = listening.accept()
