@@ -2,7 +2,7 @@
 
 from components.application import Application, ApplicationArgs, GroupArgs
 from components.estate import Estate, EstateArgs
-from components.resources import Instance, MachineImage, Readiness, ReplicationJob, Validation
+from components.resources import Instance, MachineImage, PostLaunch, Readiness, ReplicationJob, Validation
 from components.server import Server, ServerArgs
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "GroupArgs",
     "Instance",
     "MachineImage",
+    "PostLaunch",
     "Readiness",
     "ReplicationJob",
     "Server",

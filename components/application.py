@@ -8,7 +8,7 @@ from typing import Any
 
 import pulumi
 
-from components.resources import Instance, Readiness, Validation
+from components.resources import Instance, PostLaunch, Readiness, Validation
 from components.server import Server, ServerArgs
 
 #: Phases in which the application's servers run as instances.
@@ -33,6 +33,7 @@ class ApplicationArgs:
     groups: Mapping[str, GroupArgs]
     wait: str = "image"  # or "accepted"
     validation: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)  # checks by group
+    post_launch: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)  # actions by server, in order
 
 
 class Application(pulumi.ComponentResource):
@@ -73,9 +74,18 @@ class Application(pulumi.ComponentResource):
         self, name: str, group: str, args: ApplicationArgs, instances: Mapping[str, Instance]
     ) -> list[pulumi.Resource]:
         """What follows the instances of a group, and what the next group waits for."""
+        done: list[pulumi.Resource] = [
+            PostLaunch(
+                server,
+                {"stack": args.stack, "server": server, "instanceId": instance.id, "actions": list(actions)},
+                pulumi.ResourceOptions(parent=self.servers[server], depends_on=[instance]),
+            )
+            for server, instance in instances.items()
+            if (actions := args.post_launch.get(server))
+        ]
         checks = args.validation.get(group)
         if not checks:
-            return []
+            return done
         validation = Validation(
             f"{name}-{group}",
             {
@@ -86,9 +96,9 @@ class Application(pulumi.ComponentResource):
                 "checks": list(checks),
                 "instances": {server: _facts(instance) for server, instance in instances.items()},
             },
-            pulumi.ResourceOptions(parent=self, depends_on=list(instances.values())),
+            pulumi.ResourceOptions(parent=self, depends_on=[*instances.values(), *done]),
         )
-        return [validation]
+        return [*done, validation]
 
     @property
     def instances(self) -> dict[str, Instance]:

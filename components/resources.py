@@ -14,6 +14,7 @@ from pulumi.dynamic import Resource
 from providers import (
     InstanceProvider,
     MachineImageProvider,
+    PostLaunchProvider,
     ReadinessProvider,
     ReplicationJobProvider,
     ValidationProvider,
@@ -53,6 +54,11 @@ class Instance(Resource, module="rehost", name="Instance"):
     def __init__(self, name: str, inputs: Inputs, opts: pulumi.ResourceOptions | None = None) -> None:
         outputs = {"instanceId": None, "privateAddress": None, "publicAddress": None}
         super().__init__(InstanceProvider(), name, {**inputs, **outputs}, opts)
+
+
+class PostLaunch(Resource, module="rehost", name="PostLaunch"):
+    def __init__(self, name: str, inputs: Inputs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(PostLaunchProvider(), name, dict(inputs), opts)
 
 
 class Validation(Resource, module="rehost", name="Validation"):

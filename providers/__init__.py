@@ -6,6 +6,7 @@ every user's state and must stay importable; the classes hold no fields, and the
 
 from providers.instance import InstanceProvider
 from providers.machine_image import MachineImageProvider
+from providers.post_launch import PostLaunchProvider
 from providers.readiness import ReadinessProvider
 from providers.replication_job import ReplicationJobProvider
 from providers.validation import ValidationProvider
@@ -13,6 +14,7 @@ from providers.validation import ValidationProvider
 __all__ = [
     "InstanceProvider",
     "MachineImageProvider",
+    "PostLaunchProvider",
     "ReadinessProvider",
     "ReplicationJobProvider",
     "ValidationProvider",

@@ -132,13 +132,14 @@ class Guests:
             with self._lock:
                 if guest.ended.is_set() or self.emulator is None:
                     return
-                guest.process = subprocess.Popen(
-                    [self.emulator, *arguments],
-                    cwd=guest.folder,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=(guest.folder / "qemu.log").open("wb"),
-                )
+                with (guest.folder / "qemu.log").open("wb") as log:
+                    guest.process = subprocess.Popen(
+                        [self.emulator, *arguments],
+                        cwd=guest.folder,
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.DEVNULL,
+                        stderr=log,
+                    )
             guest.process.wait()
 
 

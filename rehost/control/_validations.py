@@ -210,7 +210,7 @@ class Validations:
         fingerprint: str,
         must_succeed: bool,
     ) -> int:
-        """It is being done; returns which try of this `fingerprint` it is, counted from 1. Done anew it forgets its last end."""
+        """It is being done; returns which try of this `fingerprint` it is, counted from 1: the same one where it was interrupted."""
         where = (post_launch_actions.c.instance_id == instance_id) & (post_launch_actions.c.action == action)
         values: dict[str, Any] = {
             "stack": stack, "server": server, "place": place, "fingerprint": fingerprint, "must_succeed": must_succeed,
@@ -219,7 +219,10 @@ class Validations:
         }  # fmt: skip
         with self._db.write() as connection:
             known = connection.execute(sa.select(post_launch_actions).where(where)).one_or_none()
-            attempts = known.attempts + 1 if known is not None and known.fingerprint == fingerprint else 1
+            attempts = 1
+            if known is not None and known.fingerprint == fingerprint:
+                # One that was interrupted goes on: its command may run yet, and is found by this number.
+                attempts = int(known.attempts) + (0 if ValidationState(known.state).is_open else 1)
             if known is None:
                 values |= {"instance_id": instance_id, "action": action}
                 connection.execute(sa.insert(post_launch_actions).values(**values, attempts=attempts))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,7 +73,7 @@ TARGET = Target("web-01", "i-0123456789abcdef0", "127.0.0.1", None)
 
 
 def check(
-    kind: str, *, timeout: float = 5.0, interval: float = 0.02, attempts: int | None = None, **settings: object
+    kind: str, *, timeout: float = 5.0, interval: float = 0.02, attempts: int | None = None, **settings: Any
 ) -> Check:
     return Check(kind, kind, settings, None, timeout, interval, attempts)
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from rehost.validation._output import OUTPUT_CHARACTERS, capped
 from .conftest import TARGET, check
 
 
-def run(root: Path, seconds: float = 20.0, **settings: object) -> Tried:
+def run(root: Path, seconds: float = 20.0, **settings: Any) -> Tried:
     return local_command(check("command", **settings), TARGET, seconds, root=root, context={"REHOST_GROUP": "web"})
 
 

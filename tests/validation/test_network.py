@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ def test_a_page_that_answers_as_it_should() -> None:
         (b"SSH-2.0-OpenSSH_9.2\r\n", {}, "had no answer: BadStatusLine"),
     ],
 )
-def test_a_page_that_does_not(answer: bytes, settings: dict[str, object], said: str) -> None:
+def test_a_page_that_does_not(answer: bytes, settings: dict[str, Any], said: str) -> None:
     with serving(lambda _: answer) as server:
         tried = http_get(check("http", port=server.port, **settings), TARGET, 5)
     assert not tried.ok
