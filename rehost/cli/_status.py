@@ -13,7 +13,16 @@ from rehost.cli import _status_json, _status_text
 from rehost.cli._output import Exit, escape, fail, print_json, rendered, show, tell
 from rehost.cli._plain import run
 from rehost.cli._project import Project, find_project, no_such_server
-from rehost.control import Connector, ControlError, ControlPlane, Delivery, JobStatus, is_healthy
+from rehost.control import (
+    ActionRecord,
+    Connector,
+    ControlError,
+    ControlPlane,
+    Delivery,
+    JobStatus,
+    Validation,
+    is_healthy,
+)
 
 WATCH_SECONDS = 2.0
 
@@ -28,6 +37,8 @@ class Seen:
     healthy: Sequence[Connector]
     undelivered: Sequence[Delivery]
     log: str
+    validations: Sequence[Validation] = ()
+    actions: Sequence[ActionRecord] = ()
 
 
 _Look = Callable[[], Seen]
@@ -105,7 +116,14 @@ def _look(
     connectors = control.connectors.list()
     healthy = [each for each in connectors if is_healthy(each, now)]
     log = str(project.state / "connector.log")
-    return Seen(now, statuses, connectors, healthy, control.outbox.waiting(), log)
+    shown = {(each.job.spec.stack, each.job.spec.server) for each in statuses}
+    validations = [
+        each
+        for each in control.validations.latest(stack=stack, application=application)
+        if (each.stack, each.server) in shown
+    ]
+    actions = [each for each in control.validations.actions(stack=stack) if (each.stack, each.server) in shown]
+    return Seen(now, statuses, connectors, healthy, control.outbox.waiting(), log, validations, actions)
 
 
 def _watch(control: ControlPlane, look: _Look, seen: Seen, history: int | None) -> None:

@@ -1,4 +1,4 @@
-"""What `rehost status --json` prints: a document with `jobs`, `connectors` and `notifications`."""
+"""What `rehost status --json` prints: a document with `jobs`, `validations`, `post_launch_actions`, `connectors` and `notifications`."""
 
 from __future__ import annotations
 
@@ -28,6 +28,41 @@ def document(control: ControlPlane, seen: Seen, history: int) -> dict[str, Any]:
     return {
         "now": seen.now,
         "jobs": [_job(seen, each, runs[each.job.id], images[each.job.id]) for each in seen.statuses],
+        "validations": [
+            {
+                "stack": each.stack,
+                "application": each.application,
+                "group": each.group,
+                "phase": each.phase,
+                "check": each.check,
+                "kind": each.kind,
+                "server": each.server,
+                "instance_id": each.instance_id,
+                "state": each.state.value,
+                "message": each.message,
+                "output": each.output,
+                "attempts": each.attempts,
+                "started_at": each.started_at,
+                "ended_at": each.ended_at,
+            }
+            for each in seen.validations
+        ],
+        "post_launch_actions": [
+            {
+                "stack": each.stack,
+                "server": each.server,
+                "instance_id": each.instance_id,
+                "action": each.action,
+                "state": each.state.value,
+                "must_succeed": each.must_succeed,
+                "message": each.message,
+                "output": each.output,
+                "attempts": each.attempts,
+                "started_at": each.started_at,
+                "ended_at": each.ended_at,
+            }
+            for each in seen.actions
+        ],
         "connectors": [
             {
                 "id": each.id,
