@@ -25,6 +25,7 @@ from sandbox._ebs import Answer, EbsApi, EbsError, Request
 from sandbox._ec2 import Ec2, install
 from sandbox._faults import Faults
 from sandbox._requests import backend, service_backends
+from sandbox._ssm import SystemsManager, install_systems_manager
 from sandbox._state import SavedState
 from sandbox._store import Snapshot, SnapshotStore
 
@@ -63,6 +64,7 @@ class SandboxApp:
             self.store, on_start=self._on_start, default_encryption=_default_encryption, default_key=default_key
         )
         install(self.ec2)
+        install_systems_manager(SystemsManager(self.guests.agents))
         self.moto = DomainDispatcherApplication(create_backend_app)
         self.saved = SavedState(state / "moto.pickle")
         self.saved.load(self.ec2)

@@ -1,6 +1,7 @@
 """AWS: the only place that speaks boto3, and the data plane of the EBS direct APIs."""
 
 from rehost.aws._aws import Aws, Owned
+from rehost.aws._commands import Commands, Invocation, ManagedNode
 from rehost.aws._ebs import EbsDirect, SnapshotSink, SnapshotView
 from rehost.aws._errors import (
     AccessDenied,
@@ -23,7 +24,7 @@ from rehost.aws._errors import (
 )
 from rehost.aws._images import DiskImage, ImageView
 from rehost.aws._imports import ImportProgress, ImportRequest, ImportTask
-from rehost.aws._instances import InstanceView, LaunchRequest
+from rehost.aws._instances import Instances, InstanceView, LaunchRequest
 from rehost.aws._preflight import KeyView, Problem
 from rehost.aws._retry import RetryPolicy
 from rehost.aws._session import AwsSettings, Identity
@@ -39,6 +40,7 @@ __all__ = [
     "AwsError",
     "AwsSettings",
     "ChecksumMismatch",
+    "Commands",
     "CredentialsMissing",
     "CredentialsRefused",
     "DiskImage",
@@ -50,9 +52,12 @@ __all__ = [
     "ImportRequest",
     "ImportTask",
     "InstanceView",
+    "Instances",
     "Interrupted",
+    "Invocation",
     "KeyView",
     "LaunchRequest",
+    "ManagedNode",
     "NotFound",
     "NotOurs",
     "Owned",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from rehost.aws._commands import Commands
 from rehost.aws._copies import Copies
 from rehost.aws._ebs import EbsDirect
 from rehost.aws._errors import translated
@@ -82,6 +83,10 @@ class Aws:
     @cached_property
     def instances(self) -> Instances:
         return Instances(self.session)
+
+    @cached_property
+    def commands(self) -> Commands:
+        return Commands(self.session)
 
     @cached_property
     def preflight(self) -> Preflight:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from rehost.spec._after_launch import checks_of, post_launch_of
 from rehost.spec._checks import moment_of
 from rehost.spec._files import Folder
 from rehost.spec._merge import SECTIONS, Merged
@@ -146,6 +147,8 @@ def _application(name: str, entry: Entry) -> Application:
         force=entry.get("force"),
         power=entry.get("cutover", {}).get("power"),
         shutdown_seconds=seconds_of(entry.get("cutover", {}).get("shutdown")),
+        validation={group: checks_of(each) for group, each in entry.get("validation", {}).items()},
+        post_launch=tuple(post_launch_of(each, values) for each, values in entry.get("postLaunch", {}).items()),
     )
 
 

@@ -116,6 +116,33 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Check:
+    """One check of a group. `settings` are those of its kind, as the schema has them."""
+
+    name: str
+    kind: str  # http, tcp, ssm, userData, command
+    settings: Mapping[str, Any]
+    server: str | None = None  # None: each server of the group
+    timeout_seconds: int = 900
+    interval_seconds: int = 10
+    attempts: int | None = None  # None: as many as the timeout lets it
+
+
+@dataclass(frozen=True)
+class PostLaunchAction:
+    """Exactly one of `action`, a ready one, and `ssm`."""
+
+    name: str
+    action: str | None = None
+    ssm: Mapping[str, Any] | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    phases: tuple[str, ...] = ("test", "cutover")
+    servers: tuple[str, ...] | None = None  # None: all of the application
+    must_succeed: bool = True
+    timeout_seconds: int = 900
+
+
+@dataclass(frozen=True)
 class Application:
     name: str
     phase: str
@@ -124,6 +151,8 @@ class Application:
     force: str | None = None  # why it may be cut over untested
     power: str | None = None  # off, quiesce or keep; None is what its sources can
     shutdown_seconds: int | None = None  # that a guest has, before its power is cut
+    validation: Mapping[str, tuple[Check, ...]] = field(default_factory=dict)  # by group
+    post_launch: tuple[PostLaunchAction, ...] = ()  # in order
 
     @property
     def servers(self) -> tuple[str, ...]:
