@@ -9,6 +9,7 @@ from typing import Self
 import sqlalchemy as sa
 
 from rehost.control import _history
+from rehost.control._applications import Applications
 from rehost.control._catalog import Catalogs
 from rehost.control._clock import Clock
 from rehost.control._connectors import Connectors
@@ -29,6 +30,7 @@ class ControlPlane:
 
     def __init__(self, database: Database) -> None:
         self._db = database
+        self.applications = Applications(database)
         self.jobs = Jobs(database)
         self.runs = Runs(database)
         self.images = Images(database)

@@ -125,6 +125,8 @@ class Application:
     tags: Mapping[str, str]
     ignore: Mapping[str, str] = field(default_factory=dict)  # why, by the concern's id
     owner: str | None = None
+    force: str | None = None  # why it may be cut over untested
+    power: str | None = None  # off, quiesce or keep; None is what its sources can
 
     @property
     def servers(self) -> tuple[str, ...]:
