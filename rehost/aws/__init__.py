@@ -1,5 +1,6 @@
 """AWS: the only place that speaks boto3, and the data plane of the EBS direct APIs."""
 
+from rehost.aws._account import Account, InstanceTypeView, LiveInstance, SubnetView
 from rehost.aws._aws import Aws, Owned
 from rehost.aws._ebs import EbsDirect, SnapshotSink, SnapshotView
 from rehost.aws._errors import (
@@ -35,6 +36,7 @@ __all__ = [
     "STACK_TAG",
     "TOKEN_TAG",
     "AccessDenied",
+    "Account",
     "Aws",
     "AwsError",
     "AwsSettings",
@@ -49,10 +51,12 @@ __all__ = [
     "ImportProgress",
     "ImportRequest",
     "ImportTask",
+    "InstanceTypeView",
     "InstanceView",
     "Interrupted",
     "KeyView",
     "LaunchRequest",
+    "LiveInstance",
     "NotFound",
     "NotOurs",
     "Owned",
@@ -66,6 +70,7 @@ __all__ = [
     "SnapshotFailed",
     "SnapshotSink",
     "SnapshotView",
+    "SubnetView",
     "Throttled",
     "TooSlow",
 ]

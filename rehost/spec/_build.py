@@ -144,13 +144,10 @@ def _application(name: str, entry: Entry) -> Application:
         phase=entry.get("phase", "replicate"),
         groups=tuple(groups[group] for group in order),
         tags=entry.get("tags", {}),
-<<<<<<< HEAD
         ignore=entry.get("ignore", {}),
         owner=entry.get("owner"),
-=======
         force=entry.get("force"),
         power=entry.get("cutover", {}).get("power"),
->>>>>>> life
     )
 
 
