@@ -18,6 +18,7 @@ from rehost.control._events import Events
 from rehost.control._images import Images, image_of
 from rehost.control._jobs import Jobs, job_of
 from rehost.control._outbox import Outbox
+from rehost.control._power import PowerRequests
 from rehost.control._records import Image, JobState, JobStatus, Run, RunDisk
 from rehost.control._runs import Runs, disk_of, run_of
 from rehost.control._spreading import Spreading
@@ -40,6 +41,7 @@ class ControlPlane:
         self.catalogs = Catalogs(database)
         self.whole_copies = WholeCopies(database)
         self.spreading = Spreading(database)
+        self.power = PowerRequests(database)
 
     @classmethod
     def open(cls, url: str, *, clock: Clock | None = None) -> Self:

@@ -50,6 +50,26 @@ class RunKind(StrEnum):
     FINAL = "FINAL"  # the last one, for a cutover
 
 
+class PowerAction(StrEnum):
+    OFF = "off"
+    QUIESCE = "quiesce"
+    ON = "on"
+    LOOK = "look"
+
+
+class PowerState(StrEnum):
+    """Of a power request."""
+
+    PENDING = "PENDING"
+    ACTIVE = "ACTIVE"
+    DONE = "DONE"
+    FAILED = "FAILED"
+
+    @property
+    def is_open(self) -> bool:
+        return self in (PowerState.PENDING, PowerState.ACTIVE)
+
+
 @dataclass(frozen=True)
 class JobSpec:
     """What the spec declares of one server's replication. No secret is in it, only references."""
@@ -119,6 +139,29 @@ class Run:
     missed: int = 0  # of a MISSED run: how many moments it stands for, up to `missed_until`
     missed_until: datetime | None = None
     sent_bytes: int | None = None  # once it has ended
+
+
+@dataclass(frozen=True)
+class PowerRequest:
+    """`result`: `before` and `after` ("on", "off", "paused", "unknown"), and `how` ("already", "shutdown", "forced", "paused",
+    "on", "left", "resumed"); of a `look`, `power` and `changed` (None where the source cannot tell)."""
+
+    id: str
+    job_id: str
+    token: str
+    action: PowerAction
+    state: PowerState
+    run_id: str | None
+    shutdown_seconds: float
+    restore: bool
+    before: str | None  # what it was when a connector came to it first
+    result: Json
+    message: str | None
+    requested_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    connector_id: str | None
+    lease_until: datetime | None
 
 
 @dataclass(frozen=True)

@@ -299,6 +299,30 @@ application_phases = sa.Table(
 )
 
 
+power_requests = sa.Table(
+    "power_requests",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("job_id", sa.String(64), sa.ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("token", sa.String(255), nullable=False),
+    sa.Column("action", sa.String(32), nullable=False),
+    sa.Column("state", sa.String(32), nullable=False),
+    sa.Column("run_id", sa.String(64)),
+    sa.Column("shutdown_seconds", sa.Float, nullable=False),
+    sa.Column("restore", sa.Boolean, nullable=False),
+    sa.Column("before", sa.String(32)),  # written before anything is done
+    sa.Column("result", sa.JSON),
+    sa.Column("message", sa.Text),
+    sa.Column("requested_at", Utc, nullable=False),
+    sa.Column("started_at", Utc),
+    sa.Column("completed_at", Utc),
+    sa.Column("connector_id", sa.String(64)),
+    sa.Column("lease_until", Utc),
+    sa.UniqueConstraint("job_id", "token"),
+    sa.Index("ix_power_requests_open", "state", "id"),
+)
+
+
 @cache
 def whole_metadata() -> sa.MetaData:
     """`metadata` with the partial indexes, for migrations. Only they need them, and naming a dialect loads all of its drivers:
