@@ -24,6 +24,8 @@ from sandbox._copies import default_key
 from sandbox._ebs import Answer, EbsApi, EbsError, Request
 from sandbox._ec2 import Ec2, install
 from sandbox._faults import Faults
+from sandbox._quotas import Quotas
+from sandbox._quotas import install as install_quotas
 from sandbox._requests import backend, service_backends
 from sandbox._ssm import SystemsManager, install_systems_manager
 from sandbox._state import SavedState
@@ -65,6 +67,8 @@ class SandboxApp:
         )
         install(self.ec2)
         install_systems_manager(SystemsManager(self.guests.agents))
+        self.quotas = Quotas()
+        install_quotas(self.quotas)
         self.moto = DomainDispatcherApplication(create_backend_app)
         self.saved = SavedState(state / "moto.pickle")
         self.saved.load(self.ec2)
@@ -176,6 +180,8 @@ class SandboxApp:
                 result = self.faults.listing()
             elif path == "/_sandbox/imports" and method == "POST":
                 self.ec2.imports.fail(str(asked["message"]), int(asked.get("count", 1)))
+            elif path == "/_sandbox/quotas" and method == "POST":
+                self.quotas.set(asked)
             elif path == "/_sandbox/stats":
                 by_key = self.faults.calls()
                 total: Counter[str] = sum((Counter(counts) for counts in by_key.values()), Counter())

@@ -1,5 +1,6 @@
 """AWS: the only place that speaks boto3, and the data plane of the EBS direct APIs."""
 
+from rehost.aws._account import Account, InstanceTypeView, LiveInstance, SubnetView
 from rehost.aws._aws import Aws, Owned
 from rehost.aws._commands import Commands, Invocation, ManagedNode
 from rehost.aws._ebs import EbsDirect, SnapshotSink, SnapshotView
@@ -36,6 +37,7 @@ __all__ = [
     "STACK_TAG",
     "TOKEN_TAG",
     "AccessDenied",
+    "Account",
     "Aws",
     "AwsError",
     "AwsSettings",
@@ -51,12 +53,14 @@ __all__ = [
     "ImportProgress",
     "ImportRequest",
     "ImportTask",
+    "InstanceTypeView",
     "InstanceView",
     "Instances",
     "Interrupted",
     "Invocation",
     "KeyView",
     "LaunchRequest",
+    "LiveInstance",
     "ManagedNode",
     "NotFound",
     "NotOurs",
@@ -71,6 +75,7 @@ __all__ = [
     "SnapshotFailed",
     "SnapshotSink",
     "SnapshotView",
+    "SubnetView",
     "Throttled",
     "TooSlow",
 ]

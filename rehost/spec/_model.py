@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from rehost.spec._findings import Position
+from rehost.waves import WavePlan
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ class Server:
     quiesce: str
     tags: Mapping[str, str]
     throttle: str | None = None
+    ignore: Mapping[str, str] = field(default_factory=dict)  # why, by the concern's id
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,8 @@ class Application:
     phase: str
     groups: tuple[Group, ...]  # in launch order: a group after those it names
     tags: Mapping[str, str]
+    ignore: Mapping[str, str] = field(default_factory=dict)  # why, by the concern's id
+    owner: str | None = None
     force: str | None = None  # why it may be cut over untested
     power: str | None = None  # off, quiesce or keep; None is what its sources can
     shutdown_seconds: int | None = None  # that a guest has, before its power is cut
@@ -170,6 +174,14 @@ class Wave:
     name: str
     applications: tuple[str, ...]
     window: Window | None
+    concurrency: int | None = None  # None: all of them at once
+    after: tuple[str, ...] = ()
+    owner: str | None = None
+
+    @property
+    def plan(self) -> WavePlan:
+        opens, closes = (self.window.opens, self.window.closes) if self.window else (None, None)
+        return WavePlan(self.name, self.applications, opens, closes, self.concurrency, self.after)
 
 
 @dataclass(frozen=True)
