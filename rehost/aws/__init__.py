@@ -1,6 +1,7 @@
 """AWS: the only place that speaks boto3, and the data plane of the EBS direct APIs."""
 
 from rehost.aws._aws import Aws, Owned
+from rehost.aws._details import AddressDetails, InstanceDetails, InterfaceDetails, VolumeDetails
 from rehost.aws._ebs import EbsDirect, SnapshotSink, SnapshotView
 from rehost.aws._errors import (
     AccessDenied,
@@ -35,6 +36,7 @@ __all__ = [
     "STACK_TAG",
     "TOKEN_TAG",
     "AccessDenied",
+    "AddressDetails",
     "Aws",
     "AwsError",
     "AwsSettings",
@@ -49,7 +51,9 @@ __all__ = [
     "ImportProgress",
     "ImportRequest",
     "ImportTask",
+    "InstanceDetails",
     "InstanceView",
+    "InterfaceDetails",
     "Interrupted",
     "KeyView",
     "LaunchRequest",
@@ -68,4 +72,5 @@ __all__ = [
     "SnapshotView",
     "Throttled",
     "TooSlow",
+    "VolumeDetails",
 ]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from rehost.aws._copies import Copies
+from rehost.aws._details import Details
 from rehost.aws._ebs import EbsDirect
 from rehost.aws._errors import translated
 from rehost.aws._images import Images
@@ -82,6 +83,10 @@ class Aws:
     @cached_property
     def instances(self) -> Instances:
         return Instances(self.session)
+
+    @cached_property
+    def details(self) -> Details:
+        return Details(self.session)
 
     @cached_property
     def preflight(self) -> Preflight:
