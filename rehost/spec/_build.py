@@ -143,6 +143,8 @@ def _application(name: str, entry: Entry) -> Application:
         phase=entry.get("phase", "replicate"),
         groups=tuple(groups[group] for group in order),
         tags=entry.get("tags", {}),
+        force=entry.get("force"),
+        power=entry.get("cutover", {}).get("power"),
     )
 
 
