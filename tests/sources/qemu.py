@@ -60,6 +60,9 @@ class QemuHarness(Harness):
         files = [str(path) for path in scratch.iterdir()] if scratch.exists() else []
         return sorted(self.machine.leftovers() + [path for path in files if not path.endswith("web-01.lock")])
 
+    def left_by_power(self) -> Sequence[str]:
+        return [str(self.folder / "x" / "rehost-web-01.power")]
+
     def losses(self) -> Mapping[str, Callable[[], None]]:
         def newest() -> dict[str, str]:
             device = next(each for each in self.machine.execute("query-block") if each["device"] == "drive-vda")

@@ -1,4 +1,5 @@
-"""A machine of QEMU for tests: its disks are attached, its processor never starts, and "the guest" writes by qemu-io."""
+"""A machine of QEMU for tests: its disks are attached, its processor has begun and stands still, and "the guest" writes by
+qemu-io."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from typing import Any, Self
 
 import pytest
 
+from rehost.sources import ServerNotRunning
 from rehost.sources.qemu import Monitor, qmp_session
 
 EMULATOR = "qemu-system-x86_64"
@@ -30,7 +32,16 @@ def need(program: str, package: str) -> str:
 class QemuMachine:
     """Disks by name: `vda` is attached to a device of that id. Starting it again keeps them."""
 
-    def __init__(self, folder: Path, name: str, disks: Mapping[str, Path], *, extra: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        disks: Mapping[str, Path],
+        *,
+        extra: tuple[str, ...] = (),
+        begun: bool = True,
+    ) -> None:
+        self._begun = begun
         self.name, self.disks, self._extra = name, dict(disks), extra
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -62,10 +73,23 @@ class QemuMachine:
             arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
         deadline = time.monotonic() + _SECONDS
-        while not (self.qmp.exists() and self.control.exists()):
+        while not self._up():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 pytest.fail(f"QEMU did not start: {self._said()}")
             time.sleep(0.01)
+
+    def _up(self) -> bool:
+        """Whether it answers. Its processor has begun then, or it would be a machine that is off."""
+        if not (self.qmp.exists() and self.control.exists()):
+            return False
+        try:
+            with self.session() as monitor:
+                if self._begun:
+                    monitor.execute("cont")
+                    monitor.execute("stop")
+        except ServerNotRunning:  # its socket is bound, and not listened at yet
+            return False
+        return True
 
     @property
     def pid(self) -> int:
