@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from rehost.blocks import Extent
-from rehost.sources import FrozenDisk, Locator, Source
+from rehost.sources import FrozenDisk, FrozenServer, Locator, Quiesce, Source
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -99,6 +99,10 @@ class Harness(ABC):
     def close(self) -> None:
         """The end of the test."""
         self.source.close()
+
+
+def freeze(site: Harness, run: str = "run-1") -> FrozenServer:
+    return site.source.freeze(site.locator, quiesce=Quiesce.NONE, run=run)
 
 
 def read(disk: FrozenDisk, offset: int, length: int) -> bytes:

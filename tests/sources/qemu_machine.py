@@ -60,17 +60,22 @@ class QemuMachine:
     ) -> None:
         self.stop()
 
-    def start(self) -> None:
+    def arguments(self) -> list[str]:
+        """How it is started, but for its process identifier's file."""
         program = need(EMULATOR, "qemu-system-x86")
-        arguments = [program, "-machine", "q35,accel=tcg", "-m", "16", "-S", "-nodefaults", "-display", "none"]
+        arguments = [program, "-machine", "q35,accel=tcg", "-m", "16", "-nodefaults", "-display", "none"]
         arguments += ["-name", self.name, "-qmp", f"unix:{self.qmp},server=on,wait=off"]
         arguments += ["-qmp", f"unix:{self.control},server=on,wait=off", *self._extra]
         for number, (name, path) in enumerate(self.disks.items()):
             form = "qcow2" if path.suffix == ".qcow2" else "raw"
             arguments += ["-drive", f"if=none,id=drive-{name},file={path},format={form},discard=unmap"]
             arguments += ["-device", f"virtio-blk-pci,drive=drive-{name},id={name},bootindex={number}"]
+        return arguments
+
+    def start(self) -> None:
+        process = [*self.arguments(), "-S", "-pidfile", str(self.folder / f"{self.name}.pid")]
         self._process = subprocess.Popen(
-            arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            process, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
         deadline = time.monotonic() + _SECONDS
         while not self._up():
@@ -95,6 +100,10 @@ class QemuMachine:
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
+
+    def runs(self) -> bool:
+        """Whether the QEMU that this object started is there."""
+        return self._process is not None and self._process.poll() is None
 
     def stop(self, *, kill: bool = False) -> None:
         """End QEMU: orderly, so that it stores its bitmaps, or by SIGKILL."""
@@ -157,6 +166,14 @@ class QemuMachine:
         self._process.kill()
         _, errors = self._process.communicate()
         return errors.decode(errors="replace")
+
+
+#: A boot sector whose guest waits for the power button, and then puts itself into ACPI's state S5 (ACPI 6.5, 4.8.3.1 and
+#: 4.8.3.2; the registers of QEMU's q35 begin at 0x600): `cli; out 0x602, 0x100`, a loop of `in 0x600` and a test of bit 8,
+#: `out 0x604, 0x2000; hlt`.
+LISTENING = (
+    bytes.fromhex("fa ba0206 b80001 ef ba0006 ed f6c401 74fa ba0406 b80020 ef f4 ebfd").ljust(510, b"\0") + b"\x55\xaa"
+)
 
 
 def make_disk(path: Path, size: int, content: Mapping[int, bytes] = {}) -> Path:
