@@ -2,7 +2,7 @@
 
 from components.application import Application, ApplicationArgs, GroupArgs, WindowArgs
 from components.estate import Estate, EstateArgs
-from components.resources import Cutover, Instance, MachineImage, Milestone, Phase, Readiness, ReplicationJob
+from components.resources import Cutover, Instance, MachineImage, Milestone, Phase, Preflight, Readiness, ReplicationJob
 from components.server import Server, ServerArgs
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "MachineImage",
     "Milestone",
     "Phase",
+    "Preflight",
     "Readiness",
     "ReplicationJob",
     "Server",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pulumi
 
-from components.resources import Cutover, Instance, Milestone, Phase, Readiness
+from components.resources import Cutover, Instance, Milestone, Phase, Preflight, Readiness
 from components.server import Server, ServerArgs
 
 #: Phases in which the application's servers run as instances.
@@ -49,11 +50,15 @@ class ApplicationArgs:
     power: Mapping[str, str] = field(default_factory=dict)
     wave: str | None = None
     window: WindowArgs | None = None
+    preflight: Mapping[str, Any] | None = (
+        None  # rehost.preflight.ApplicationPlan.as_inputs(); None asks nothing beforehand
+    )
 
 
 class Application(pulumi.ComponentResource):
     """`rehost:index:Application`: the gate of its phase, its servers, and in a launched phase the instances in order."""
 
+    preflight: Preflight | None
     phase: Phase
     servers: dict[str, Server]
     readiness: Readiness
@@ -64,6 +69,7 @@ class Application(pulumi.ComponentResource):
         super().__init__("rehost:index:Application", name, None, opts)
         self._name, self._args = name, args
         self._child = pulumi.ResourceOptions(parent=self)
+        self.preflight = self._preflight()
         self.phase = self._gate()
         self.servers = {
             server: Server(server, each, self._child, after=[self.phase], ended=args.phase == "complete")
@@ -101,7 +107,12 @@ class Application(pulumi.ComponentResource):
             "window": vars(args.window) if args.window else None,
         }
         given = {key: value for key, value in inputs.items() if value is not None}
-        return Phase(self._name, given, self._child)
+        return Phase(self._name, given, self._after([self.preflight] if self.preflight else []))
+
+    def _preflight(self) -> Preflight | None:
+        if self._args.preflight is None:
+            return None
+        return Preflight(self._name, {"stack": self._args.stack, **self._args.preflight}, self._child)
 
     def _power(self) -> dict[str, str]:
         return {server: self._args.power.get(server, "keep") for server in self._args.servers}

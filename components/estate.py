@@ -11,6 +11,7 @@ import pulumi
 from components.application import Application, ApplicationArgs, GroupArgs, WindowArgs
 from components.server import Server, ServerArgs
 from rehost import spec
+from rehost.preflight import plan_of
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Estate(pulumi.ComponentResource):
                     power={server: power_of(app, estate.servers[server]) for server in app.servers},
                     wave=waves[app.name].name if app.name in waves else None,
                     window=window_args(waves.get(app.name)),
+                    preflight=plan_of(estate, app).as_inputs(),
                 ),
                 child,
             )
@@ -157,6 +159,8 @@ def server_args(
         },
         "quiesce": server.quiesce,
         **({"throttle": server.throttle} if server.throttle else {}),
+        # Concerns of its source that are accepted: a preview is silent of them.
+        "ignore": {**(application.ignore if application else {}), **server.ignore} or None,
         "tags": tags,
     }
     launch: dict[str, Any] = {}

@@ -17,11 +17,17 @@ from providers import (
     MachineImageProvider,
     MilestoneProvider,
     PhaseProvider,
+    PreflightProvider,
     ReadinessProvider,
     ReplicationJobProvider,
 )
 
 Inputs = Mapping[str, Any]
+
+
+class Preflight(Resource, module="rehost", name="Preflight"):
+    def __init__(self, name: str, inputs: Inputs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(PreflightProvider(), name, dict(inputs), opts)
 
 
 class Phase(Resource, module="rehost", name="Phase"):

@@ -9,6 +9,7 @@ from providers.instance import InstanceProvider
 from providers.machine_image import MachineImageProvider
 from providers.milestone import MilestoneProvider
 from providers.phase import PhaseProvider
+from providers.preflight import PreflightProvider
 from providers.readiness import ReadinessProvider
 from providers.replication_job import ReplicationJobProvider
 
@@ -18,6 +19,7 @@ __all__ = [
     "MachineImageProvider",
     "MilestoneProvider",
     "PhaseProvider",
+    "PreflightProvider",
     "ReadinessProvider",
     "ReplicationJobProvider",
 ]

@@ -31,7 +31,9 @@ def operations(service: str) -> dict[str, str]:
 
 
 def operation_names(service: str) -> frozenset[str]:
-    return frozenset(ServiceModel(Loader().load_service_model(SDK_NAMES.get(service, service), "service-2")).operation_names)
+    return frozenset(
+        ServiceModel(Loader().load_service_model(SDK_NAMES.get(service, service), "service-2")).operation_names
+    )
 
 
 def code_calls() -> set[str]:
