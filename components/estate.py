@@ -11,6 +11,7 @@ import pulumi
 from components.application import Application, ApplicationArgs, GroupArgs, WindowArgs
 from components.server import Server, ServerArgs
 from rehost import spec
+from rehost.preflight import plan_of
 from rehost.validation import agent_script
 
 
@@ -57,6 +58,7 @@ class Estate(pulumi.ComponentResource):
                         group: [check_args(each) for each in checks] for group, checks in app.validation.items()
                     },
                     post_launch={server: post_launch_args(app, server) for server in app.servers},
+                    preflight=plan_of(estate, app).as_inputs(),
                 ),
                 child,
             )
@@ -196,6 +198,8 @@ def server_args(
         },
         "quiesce": server.quiesce,
         **({"throttle": server.throttle} if server.throttle else {}),
+        # Concerns of its source that are accepted: a preview is silent of them.
+        "ignore": {**(application.ignore if application else {}), **server.ignore} or None,
         "tags": tags,
     }
     launch: dict[str, Any] = {}

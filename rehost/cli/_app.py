@@ -23,6 +23,7 @@ class Commands(LazyGroup):
         "verify": "rehost.cli._verify:verify",
         "preflight": "rehost.cli._preflight:preflight",
         "eject": "rehost.cli._eject:eject",
+        "wave": "rehost.cli._wave:app",
         "doctor": "rehost.cli._doctor:doctor",
         "connector": "rehost.cli._connector:app",
         "catalog": "rehost.cli._catalog:app",
