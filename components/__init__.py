@@ -2,8 +2,10 @@
 
 from components.application import Application, ApplicationArgs, GroupArgs, WindowArgs
 from components.estate import Estate, EstateArgs
+from components.landing_zone import Ingress, LandingZone, LandingZoneArgs, LandingZoneError
 from components.resources import Cutover, Instance, MachineImage, Milestone, Phase, Readiness, ReplicationJob
 from components.server import Server, ServerArgs
+from components.wave import Wave, WaveArgs
 
 __all__ = [
     "Application",
@@ -12,7 +14,11 @@ __all__ = [
     "Estate",
     "EstateArgs",
     "GroupArgs",
+    "Ingress",
     "Instance",
+    "LandingZone",
+    "LandingZoneArgs",
+    "LandingZoneError",
     "MachineImage",
     "Milestone",
     "Phase",
@@ -20,5 +26,7 @@ __all__ = [
     "ReplicationJob",
     "Server",
     "ServerArgs",
+    "Wave",
+    "WaveArgs",
     "WindowArgs",
 ]
