@@ -19,7 +19,7 @@ _OF_THE_KEY = frozenset({"UseTheKey", "LetEbsUseTheKey"})
 def policy(
     name: str, *, account: str, region: str, stack: str, key: str | None = None, import_role: str = "vmimport"
 ) -> dict[str, Any]:
-    """`docs/policies/NAME.json` for this account, region and stack; without a key of one's own, without its statements."""
+    """The file of that `name` for this account, region and stack; without a key of one's own, without its statements."""
     found = _document(name)
     words = [(KEY, key or KEY), (IMPORTER, _role(account, import_role)), (ACCOUNT, account), (REGION, region)]
     statements = [each for each in found["Statement"] if key or each.get("Sid") not in _OF_THE_KEY]

@@ -145,6 +145,7 @@ def _application(name: str, entry: Entry) -> Application:
         tags=entry.get("tags", {}),
         force=entry.get("force"),
         power=entry.get("cutover", {}).get("power"),
+        shutdown_seconds=seconds_of(entry.get("cutover", {}).get("shutdown")),
     )
 
 
