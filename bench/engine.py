@@ -194,7 +194,7 @@ def _estate(folder: Path, sandbox: Sandbox, servers: int, applications: int, wai
             file.write(name.encode() * 100)
     lines = [
         "apiVersion: rehost/v1",
-        "sources: {exports: {type: images, path: exports}}",
+        "sources: {exports: {type: images, path: ../exports}}",
         "schedules: {daily: {every: 24h, keepImages: 3}}",
         "launchConfigs: {small: {instanceType: t3.micro}}",
         "servers:",
