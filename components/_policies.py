@@ -78,7 +78,7 @@ def _replaced(value: Any, words: Sequence[tuple[str, str]], stack: str) -> Any:
     return value
 
 
-def _in_partition(value: Any, region: str) -> Any:
+def _in_partition(value: dict[str, Any], region: str) -> dict[str, Any]:
     partition = "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
-    text = json.dumps(value)
-    return json.loads(text.replace("arn:aws:", f"arn:{partition}:"))
+    found: dict[str, Any] = json.loads(json.dumps(value).replace("arn:aws:", f"arn:{partition}:"))
+    return found
