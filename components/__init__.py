@@ -2,6 +2,7 @@
 
 from components.application import Application, ApplicationArgs, GroupArgs, WindowArgs
 from components.estate import Estate, EstateArgs
+from components.landing_zone import Ingress, LandingZone, LandingZoneArgs, LandingZoneError
 from components.resources import (
     Cutover,
     Instance,
@@ -15,6 +16,7 @@ from components.resources import (
     Validation,
 )
 from components.server import Server, ServerArgs
+from components.wave import Wave, WaveArgs
 
 __all__ = [
     "Application",
@@ -23,7 +25,11 @@ __all__ = [
     "Estate",
     "EstateArgs",
     "GroupArgs",
+    "Ingress",
     "Instance",
+    "LandingZone",
+    "LandingZoneArgs",
+    "LandingZoneError",
     "MachineImage",
     "Milestone",
     "Phase",
@@ -34,5 +40,7 @@ __all__ = [
     "Server",
     "ServerArgs",
     "Validation",
+    "Wave",
+    "WaveArgs",
     "WindowArgs",
 ]

@@ -12,10 +12,8 @@ import typer
 from rehost.aws import Aws, AwsSettings, InstanceDetails
 from rehost.cli._output import Exit, err, fail, out
 from rehost.cli._project import find_project
-from rehost.control import ControlPlane, Job
+from rehost.control import ControlPlane, Job, Phase
 from rehost.handover import Piece, pieces_of, pulumi_files, terraform_files
-
-COMPLETE = "complete"
 
 
 class Format(StrEnum):
@@ -72,10 +70,9 @@ def _jobs_of(control: ControlPlane, application: str, stack: str | None) -> list
 
 
 def _require_complete(control: ControlPlane, stack: str, application: str) -> None:
-    store = getattr(control, "applications", None)
-    known = store.find(stack, application) if store else None
-    reached = str(known.reached) if known and known.reached else None
-    if reached != COMPLETE:
+    known = control.applications.find(stack, application)
+    reached = known.reached if known else None
+    if reached is not Phase.COMPLETE:
         where = f"it has reached {reached}" if reached else "it has reached no phase yet"
         fail(
             f"{application} is not complete: {where}. Its instances may still be replaced, and what would be written would be out of "

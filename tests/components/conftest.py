@@ -41,7 +41,9 @@ class Recorder(mocks.Mocks):
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         self.inputs[f"{args.typ}::{args.name}"] = dict(args.inputs)
-        outputs = {"instanceId": f"i-{args.name}", "imageId": f"ami-{args.name}"}
+        outputs = {"instanceId": f"i-{args.name}", "imageId": f"ami-{args.name}", "arn": f"arn:mock:{args.name}"}
+        if args.typ.endswith(":Instance"):
+            outputs["privateAddress"] = f"10.0.0.{args.name}"
         return f"id-{args.name}", {**outputs, **args.inputs}
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
