@@ -5,7 +5,8 @@ from __future__ import annotations
 import components
 
 PUBLIC = """
-Application ApplicationArgs Estate EstateArgs GroupArgs Instance MachineImage Readiness ReplicationJob Server ServerArgs
+Application ApplicationArgs Cutover Estate EstateArgs GroupArgs Instance MachineImage Milestone Phase Preflight Readiness
+ReplicationJob Server ServerArgs WindowArgs
 """
 
 
