@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,6 +19,9 @@ from rehost.preflight import ApplicationPlan, Facts, Finding, Surroundings, exam
 from sandbox import Sandbox
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+
+
+name_of = attrgetter("name")
 
 
 class World:
@@ -44,11 +48,10 @@ class World:
         shared = Surroundings(Facts(self.aws), "prod", NOW, **around)
         plans = sorted(plans_of(self.estate(text)), key=lambda plan: not plan.launches)
         there_and_back = [ApplicationPlan.from_inputs(json.loads(json.dumps(plan.as_inputs()))) for plan in plans]
-        assert [set(plan.servers) for plan in there_and_back] == [set(plan.servers) for plan in plans]
+        assert [sorted(plan.servers, key=name_of) for plan in there_and_back] == [
+            sorted(plan.servers, key=name_of) for plan in plans
+        ]
         return [each for plan in there_and_back for each in examine(plan, shared)]
-
-
-Weigh = Callable[..., list[Finding]]
 
 
 @pytest.fixture

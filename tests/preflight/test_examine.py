@@ -59,7 +59,8 @@ def test_what_does_not_exist_or_fit_is_an_error_once_it_launches(
     assert expected in ids(found, "error")
     [finding] = [each for each in found if each.id == expected]
     assert finding.servers == ("web-00",)
-    assert finding.message and finding.remedy
+    assert finding.message
+    assert finding.remedy
     before = world.weigh(estate(launch, image=image, phase="replicate"))
     severity = "error" if expected in ("import-role", "kms-key") else "warning"
     assert expected in ids(before, severity)
