@@ -48,6 +48,7 @@ class ApplicationArgs:
     wait: str = "image"  # or "accepted"
     force: str | None = None  # why it may be cut over untested
     power: Mapping[str, str] = field(default_factory=dict)
+    shutdown_seconds: int | None = None  # that a guest has to shut itself down, before its power is cut
     wave: str | None = None
     window: WindowArgs | None = None
     preflight: Mapping[str, Any] | None = (
@@ -127,6 +128,7 @@ class Application(pulumi.ComponentResource):
             "jobs": self._jobs(),
             "power": self._power(),
             **({"window": vars(self._args.window)} if self._args.window else {}),
+            **({"shutdownSeconds": self._args.shutdown_seconds} if self._args.shutdown_seconds is not None else {}),
         }
         return Cutover(self._name, inputs, self._after([self.phase, self.readiness]))
 

@@ -50,6 +50,7 @@ class Estate(pulumi.ComponentResource):
                     wait=args.wait,
                     force=app.force,
                     power={server: power_of(app, estate.servers[server]) for server in app.servers},
+                    shutdown_seconds=app.shutdown_seconds,
                     wave=waves[app.name].name if app.name in waves else None,
                     window=window_args(waves.get(app.name)),
                     preflight=plan_of(estate, app).as_inputs(),

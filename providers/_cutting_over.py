@@ -20,6 +20,7 @@ from rehost.control import Application, JobState, Phase, Run, RunIsOpen, RunKind
 from rehost.errors import RehostError
 
 POLL_SECONDS = 0.5
+SHUTDOWN_SECONDS = 300  # that a guest has before its power is cut, unless the spec says otherwise
 CONNECTOR_SECONDS = 120.0  # how long nobody may serve a source before that is a failure
 
 
@@ -104,7 +105,9 @@ class CuttingOver:
                 self.control.applications.touch_source(
                     self.stack, self.name, server, job=job, token=token, action=action
                 )
-                asked[server] = self.control.power.request(job, action, token=token)
+                asked[server] = self.control.power.request(
+                    job, action, token=token, shutdown_seconds=self.props.get("shutdownSeconds", SHUTDOWN_SECONDS)
+                )
         ended = await_power(self.here, asked, keep=self.lease.keep)
         failed = {server: each.message for server, each in ended.items() if each.state == "FAILED"}
         if failed:

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from providers._provider import ProviderError
 from providers._stack import Stack
+from rehost.control import PowerRequest
 
 POLL_SECONDS = 0.5
-#: How long one request may take, its guest's shutdown included, before that is a failure.
-POWER_SECONDS = 900.0
-_ENDED = ("DONE", "FAILED")
+#: How long one request may take beside its guest's shutdown, before that is a failure.
+POWER_SECONDS = 600.0
 
 
-def await_power(here: Stack, asked: Mapping[str, str], *, keep: Callable[[], object] = lambda: None) -> dict[str, Any]:
+def await_power(
+    here: Stack, asked: Mapping[str, str], *, keep: Callable[[], object] = lambda: None
+) -> dict[str, PowerRequest]:
     """By server, each request once it has ended, whether DONE or FAILED. `asked`: request id by server.
 
     `keep` is called all the while. Raises ProviderError where one does not end.
     """
     said: dict[str, str] = {}
-    deadline = time.monotonic() + POWER_SECONDS
+    began = time.monotonic()
     while True:
         found = {server: here.control.power.get(request) for server, request in asked.items()}
-        waiting = {server: each for server, each in found.items() if each.state not in _ENDED}
+        waiting = {server: each for server, each in found.items() if each.state.is_open}
         if not waiting:
             return found
         for server, each in waiting.items():
@@ -33,10 +34,11 @@ def await_power(here: Stack, asked: Mapping[str, str], *, keep: Callable[[], obj
                 said[server] = text
                 print(f"{server}: {text}", flush=True)
             here.ensure_connector(here.control.jobs.get(each.job_id).spec.source_name)
-        if time.monotonic() > deadline:
+        patience = POWER_SECONDS + max(each.shutdown_seconds for each in waiting.values())
+        if time.monotonic() - began > patience:
             raise ProviderError(
                 detail=f"no connector carried out what was asked of the power of {', '.join(sorted(waiting))} within "
-                f"{POWER_SECONDS:.0f} s; see `rehost status`"
+                f"{patience:.0f} s; see `rehost status`"
             )
         keep()
         time.sleep(POLL_SECONDS)

@@ -89,12 +89,12 @@ def _check_sources(here: Stack, application: Application) -> None:
     changed, unsure = [], []
     for server, request in sorted(await_power(here, asked).items()):
         result = request.result
-        if request.state == "FAILED" or result.get("changed") is None:
-            unsure.append(f"{server} ({request.message or 'its source cannot tell'})")
-        if result.get("changed") or (result.get("changed") is None and result.get("after") == "on"):
+        if result.get("changed") or result.get("power") == "on":
             changed.append(server)
+        elif request.state == "FAILED" or result.get("changed") is None:
+            unsure.append(f"{server}: {request.message}")
     for each in unsure:
-        print(f"it is not known whether the disks of {each} changed since the last run", flush=True)
+        print(each, flush=True)
     if changed:
         raise ProviderError(
             detail=f"somebody powered on or wrote to {', '.join(changed)} after its last run: that is not in the instances. "

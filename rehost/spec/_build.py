@@ -148,6 +148,7 @@ def _application(name: str, entry: Entry) -> Application:
         owner=entry.get("owner"),
         force=entry.get("force"),
         power=entry.get("cutover", {}).get("power"),
+        shutdown_seconds=seconds_of(entry.get("cutover", {}).get("shutdown")),
     )
 
 

@@ -127,6 +127,7 @@ class Application:
     owner: str | None = None
     force: str | None = None  # why it may be cut over untested
     power: str | None = None  # off, quiesce or keep; None is what its sources can
+    shutdown_seconds: int | None = None  # that a guest has, before its power is cut
 
     @property
     def servers(self) -> tuple[str, ...]:
