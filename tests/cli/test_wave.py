@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rehost.control import ControlPlane, Phase
 from tests.cli.conftest import Command
 
 SPEC = """
@@ -96,3 +97,28 @@ def test_preflight_names_an_unknown_application(command: Command) -> None:
     said = command("preflight", "shoppe")
     assert said.code == 2
     assert "known: shop, wiki" in said.err
+
+
+@pytest.mark.usefixtures("spec")
+def test_the_status_follows_the_control_plane(command: Command, tmp_path: Path) -> None:
+    (tmp_path / ".rehost").mkdir()
+    (tmp_path / "Pulumi.yaml").write_text("name: x\nruntime: python\n")
+    control = ControlPlane.open(f"sqlite:///{tmp_path}/.rehost/control.db")
+    servers = ["db-01", "web-01"]
+    control.applications.enter("dev", "shop", Phase.REPLICATE, servers=servers)
+
+    def shop() -> dict[str, object]:
+        return dict(command("wave", "status", "one", "--json").json["waves"][0]["applications"][0])
+
+    assert shop()["next"] == "wait for the first images: 2 of 2 servers have none"
+    control.applications.enter("dev", "shop", Phase.TEST, servers=servers)
+    assert shop()["next"] == "`pulumi up`: the spec declares phase replicate"
+    control.applications.launching("dev", "shop", Phase.TEST)
+    control.applications.reached("dev", "shop", Phase.TEST, images={})
+    assert re.search(r"launch with validation, in phase test \| \d+ s", command("wave", "runbook", "one").out)
+    control.applications.enter("dev", "shop", Phase.CUTOVER, servers=servers, force="a test")
+    control.applications.failed("dev", "shop", "web-01 did not start")
+    control.close()
+    said = command("wave", "status", "one")
+    assert said.code == 1
+    assert "its phase cutover failed: web-01 did not start" in said.out
