@@ -108,6 +108,8 @@ class Application(pulumi.ComponentResource):
             "force": args.force,
             "wave": args.wave,
             "window": vars(args.window) if args.window else None,
+            # What it comes after, and how many at once: looked at when the phase is entered, no difference by itself.
+            "waves": (args.preflight or {}).get("waves"),
         }
         given = {key: value for key, value in inputs.items() if value is not None}
         return Phase(self._name, given, self._after([self.preflight] if self.preflight else []))

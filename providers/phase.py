@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime
 
 from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, ReadResult, UpdateResult
@@ -13,6 +14,8 @@ from providers._provider import Props, ProviderError, RehostProvider, diff, fail
 from providers._stack import Stack, stack
 from providers._windows import closed, is_over
 from rehost.control import Application, Phase, refusal
+from rehost.preflight import standings, wave_from
+from rehost.waves import refusals, wave_of
 
 
 class PhaseProvider(RehostProvider):
@@ -74,8 +77,31 @@ def _failures(standing: Application | None, phase: Phase, props: Props) -> list[
     return []
 
 
+#: Looking whether a wave lets an application in, and entering, are one step for the applications of this process.
+_entering = threading.Lock()
+
+
 def _enter(here: Stack, props: Props) -> None:
     """Enter the phase, or stay in it; on the way back from a cutover that launched nothing, give back its sources."""
+    if Phase(props["phase"]) is not Phase.CUTOVER:
+        _enter_phase(here, props)
+        return
+    with _entering:
+        _barred_by_wave(here, props)
+        _enter_phase(here, props)
+
+
+def _barred_by_wave(here: Stack, props: Props) -> None:
+    """Raise ProviderError where the wave does not let the application be cut over now: its order, its concurrency, its window."""
+    waves = {each.name: each for each in map(wave_from, props.get("waves", ()))}
+    name, known = props["application"], standings(here.control, props["stack"])
+    found = refusals(name, wave_of(name, waves), waves, known, here.control.now())
+    if found:
+        told = "; ".join(map(str, found))
+        raise ProviderError(detail=f"{told}. Then `pulumi up` again; nothing of {name} was changed")
+
+
+def _enter_phase(here: Stack, props: Props) -> None:
     applications, where = here.control.applications, (props["stack"], props["application"])
     phase = Phase(props["phase"])
     before = applications.find(*where)

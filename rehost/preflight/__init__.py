@@ -3,7 +3,7 @@
 from rehost.preflight._examine import Surroundings, examine
 from rehost.preflight._facts import Facts
 from rehost.preflight._finding import Finding, Raw, merged
-from rehost.preflight._plan import ApplicationPlan, LaunchPlan, ServerPlan, plan_of, plans_of
+from rehost.preflight._plan import ApplicationPlan, LaunchPlan, ServerPlan, plan_of, plans_of, wave_from
 from rehost.preflight._sources import Told, ask
 from rehost.preflight._wave import standing_of, standings, standings_of
 
@@ -24,4 +24,5 @@ __all__ = [
     "standing_of",
     "standings",
     "standings_of",
+    "wave_from",
 ]

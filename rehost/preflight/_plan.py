@@ -81,7 +81,7 @@ class ApplicationPlan:
             phase=values["phase"],
             servers=tuple(_server_of(name, kind) for kind in values["kinds"] for name in kind["servers"]),
             ignore=values.get("ignore", {}),
-            waves=tuple(map(_wave_of, values.get("waves", ()))),
+            waves=tuple(map(wave_from, values.get("waves", ()))),
         )
 
 
@@ -161,7 +161,7 @@ def _server_of(name: str, values: Mapping[str, Any]) -> ServerPlan:
     )
 
 
-def _wave_of(values: Mapping[str, Any]) -> WavePlan:
+def wave_from(values: Mapping[str, Any]) -> WavePlan:
     moments = {key: datetime.fromisoformat(values[key]) for key in ("opens", "closes") if values.get(key)}
     return WavePlan(
         values["name"],
