@@ -11,7 +11,7 @@ import boto3
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 
-SERVICES = ("autoscaling", "ebs", "ec2", "iam", "kms", "sts")
+SERVICES = ("autoscaling", "ebs", "ec2", "iam", "kms", "ssm", "sts")
 PACKAGE = Path(__file__).resolve().parents[2] / "rehost" / "aws"
 
 
