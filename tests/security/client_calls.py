@@ -11,7 +11,7 @@ import boto3
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 
-SERVICES = ("autoscaling", "ebs", "ec2", "iam", "kms", "service-quotas", "sts")
+SERVICES = ("autoscaling", "ebs", "ec2", "iam", "kms", "service-quotas", "ssm", "sts")
 #: Where IAM knows a service by another name than the SDK.
 IAM_NAMES = {"service-quotas": "servicequotas"}
 SDK_NAMES = {iam: sdk for sdk, iam in IAM_NAMES.items()}

@@ -30,6 +30,9 @@ TAGGED_AT_CREATION = frozenset({"ec2:CopyImage", "ec2:ImportImage", "ec2:Registe
 #: Any credentials may call it: no policy allows it, and none can deny it (STS API reference).
 FREE = frozenset({"sts:GetCallerIdentity"})
 
+#: Called for a secret that a spec keeps in Systems Manager: which one, only the spec knows.
+BY_SPEC = frozenset({"ssm:GetParameter"})
+
 
 @dataclass(frozen=True)
 class Statement:
