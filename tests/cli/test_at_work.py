@@ -26,7 +26,8 @@ def test_status_run_and_verify(replicated: At) -> None:
     assert re.match(r"connector \S+: pid \d+ on ", connector)
 
     found = rehost("status", "web-01", "--json").json
-    assert found.keys() == {"now", "jobs", "connectors", "notifications", "log"}
+    parts = {"applications", "jobs", "validations", "post_launch_actions", "connectors", "notifications"}
+    assert found.keys() == parts | {"now", "log"}
     (job,) = found["jobs"]
     assert (job["server"], job["state"], job["stack"]) == ("web-01", "COMPLETED", site.stack)
     (run,) = job["runs"]
