@@ -158,7 +158,8 @@ def test_a_final_run_is_of_a_later_moment_than_its_request(control: ControlPlane
     begun = claimed(control)
     with pytest.raises(RunIsOpen):
         control.runs.request(job.id, token="final", kind=RunKind.FINAL)
-    control.runs.complete(begun.id, "ami-1", ["snap-ami-1"])
+    control.runs.frozen(begun.id, "here", "crash")
+    control.runs.complete(begun.id, Image("ami-1", job.id, begun.id, (), control.now()))
     run = control.runs.request(job.id, token="final", kind=RunKind.FINAL)
     assert control.runs.request(job.id, token="final", kind=RunKind.FINAL).id == run.id
     claimed(control)
