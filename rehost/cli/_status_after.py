@@ -24,8 +24,8 @@ def after_launch(seen: Seen, *, detailed: bool) -> Iterator[Part]:
         yield from _outputs(seen.actions, detailed)
     if seen.validations:
         yield ""
-        head = ("validation", "check", "server", "state", "tries", "took", "message")
-        yield Columns(head, [_validation(seen.now, each) for each in seen.validations])
+        columns = ("validation", "check", "server", "state", "tries", "took", "message")
+        yield Columns(columns, [_validation(seen.now, each) for each in seen.validations])
         yield from _outputs(seen.validations, detailed)
 
 
