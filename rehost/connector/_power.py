@@ -41,26 +41,34 @@ class PowerDuty:
         self._waiting = control.waiting(_PATIENCE)
         self._watch = LeaseWatch(settings.lease)
         self._held: dict[str, threading.Event] = {}  # set: stop, it is not ours any more
+        self._any_open = True  # until the first look
 
     @property
     def busy(self) -> bool:
-        return bool(self._held)
+        """Whether there is anything open at its sources, held by it or not: one that would end when idle stays for that."""
+        return bool(self._held) or self._any_open
 
     def look(self) -> bool:
         """Keep what is held, and take what waits; whether anything was taken."""
-        control, lease = self._control, self._settings.lease
+        control, lease, took = self._control, self._settings.lease, False
         for request_id, lost in list(self._held.items()):
             if not control.power.renew(request_id, self._id, lease_seconds=lease):
                 lost.set()
-        if len(self._held) >= AT_ONCE:
-            return False
-        request = control.power.take(self._id, self._settings.sources, self._watch, lease_seconds=lease)
-        if request is None or request.id in self._held:
-            return False
-        faults.point("power-taken")
-        lost = self._held[request.id] = threading.Event()
-        threading.Thread(target=self._carry_out, args=(request, lost), name=request.id, daemon=True).start()
-        return True
+        found = control.power.open(self._settings.sources)
+        self._any_open = bool(found)
+        gone = {each.id for each in self._watch.orphans(each for each in found if not each.is_pending)}
+        for each in found:
+            if len(self._held) >= AT_ONCE:
+                return False
+            if each.id in self._held or not (each.is_pending or each.id in gone):
+                continue
+            request = control.power.take(each, self._id, lease_seconds=lease)
+            if request is not None:
+                faults.point("power-taken")
+                lost = self._held[request.id] = threading.Event()
+                threading.Thread(target=self._carry_out, args=(request, lost), name=request.id, daemon=True).start()
+                took = True
+        return took
 
     def stop(self) -> None:
         """Let go of all: the next connector goes on."""
@@ -124,9 +132,8 @@ class _Carrying:
     def _end(self, how: str, before: Power, after: Power) -> None:
         name = self._job.spec.server
         result = {"before": before.value, "after": after.value, "how": how}
-        text = _SAID[how].format(name=name, after=after.value, seconds=self._request.shutdown_seconds)
-        wanted = {PowerAction.OFF: (Power.OFF,), PowerAction.QUIESCE: (Power.PAUSED, Power.OFF)}
-        if after not in wanted.get(self._request.action, tuple(Power)):
+        text = f"{name} {_SAID[how]}"
+        if after not in _WANTED[how]:
             self._control.power.failed(self._request.id, self._id, f"{text}, but it is {after.value} now", result)
             return
         if self._control.power.done(self._request.id, self._id, result, text):
@@ -137,26 +144,26 @@ class _Carrying:
         if self._step(lambda: source.power(locator)) is Power.OFF:
             how = "already" if self._request.before == Power.OFF else "shutdown"
         else:
-            how = "shutdown" if self._shut_down() else "forced"
+            how = self._shut_down()
         # Where the guest shut itself down there may be something to do still: keep its disks readable.
         self._step(lambda: source.power_off(locator))
         return how
 
-    def _shut_down(self) -> bool:
-        """Ask the guest, and wait; whether it is off by itself."""
+    def _shut_down(self) -> str:
+        """Ask the guest, and wait; what came of it."""
         locator, source, seconds = self._job.spec.locator, self._source, self._request.shutdown_seconds
         started = self._request.started_at or self._control.now()
         left = (started + timedelta(seconds=seconds) - self._control.now()).total_seconds()
-        if left <= 0 or not self._step(lambda: source.shut_down(locator)):
-            return False
-        self._say(f"waiting up to {left:.0f} s for the guest to shut down")
+        if seconds > 0 and not self._step(lambda: source.shut_down(locator)):
+            return "unasked"
+        self._say(f"waiting up to {max(0, left):.0f} s for the guest to shut down")
         ends = time.monotonic() + left
         while time.monotonic() < ends:
             if self._step(lambda: source.power(locator)) is Power.OFF:
-                return True
+                return "shutdown"
             if self._lost.wait(LOOK_SECONDS):
                 raise _Lost
-        return False
+        return "forced"
 
     def _quiesce(self) -> str:
         locator, source = self._job.spec.locator, self._source
@@ -209,11 +216,19 @@ class _Carrying:
 
 
 _SAID = {
-    "already": "{name} was off already",
-    "shutdown": "{name} has shut itself down",
-    "forced": "{name} did not shut down within {seconds:.0f} s and was powered off by force",
-    "paused": "{name} stands still",
-    "on": "{name} is powered on again",
-    "running": "{name} runs, and did already",
-    "left": "{name} was not running before, and is left so",
+    "already": "was off already",
+    "shutdown": "has shut itself down",
+    "forced": "was powered off by force: its guest did not shut down in the time that it had",
+    "unasked": "was powered off by force: nobody in its guest could be asked to shut down",
+    "paused": "stands still",
+    "on": "is powered on again",
+    "running": "runs, and did already",
+    "left": "did not run before, and is left so",
+}
+#: What it has to be then; anything else is a failure, whatever the source said.
+_WANTED = {
+    **dict.fromkeys(("already", "shutdown", "forced", "unasked"), (Power.OFF,)),
+    **dict.fromkeys(("on", "running"), (Power.ON,)),
+    "paused": (Power.PAUSED,),
+    "left": tuple(Power),
 }

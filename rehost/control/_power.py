@@ -22,9 +22,9 @@ from rehost.control._errors import Unknown
 from rehost.control._events import note
 from rehost.control._ids import new_id
 from rehost.control._jobs import job_of
-from rehost.control._leases import LET_GO, LeaseWatch
+from rehost.control._leases import LET_GO
 from rehost.control._records import JobState, PowerAction, PowerRequest, PowerState
-from rehost.control._tables import jobs, power_requests
+from rehost.control._tables import Utc, jobs, power_requests
 
 #: Seconds that a guest has to shut itself down, unless the request says otherwise.
 SHUTDOWN_SECONDS = 300.0
@@ -132,35 +132,43 @@ class PowerRequests:
                 query = query.where(power_requests.c.requested_at > since)
             return connection.execute(query).scalar_one_or_none()
 
-    def take(
-        self, connector_id: str, sources: Collection[str] | None, watch: LeaseWatch, *, lease_seconds: float
-    ) -> PowerRequest | None:
-        """A request to carry out, for exactly one connector: one that waits, or one that nobody holds any more."""
+    def open(self, sources: Collection[str] | None) -> list[PowerRequest]:
+        """Those of these sources that are next in line: one a job, PENDING or ACTIVE, the oldest first."""
         earlier = power_requests.alias()
-        is_first = ~sa.exists().where(
+        is_next = ~sa.exists().where(
             earlier.c.job_id == power_requests.c.job_id,
             earlier.c.state.in_([PowerState.PENDING, PowerState.ACTIVE]),
             sa.tuple_(earlier.c.requested_at, earlier.c.id) < sa.tuple_(*_OLDEST),
         )
-        query = (
-            sa.select(power_requests)
-            .join(jobs, jobs.c.id == power_requests.c.job_id)
-            .where(_OPEN, is_first)
-            .order_by(*_OLDEST)
-        )
+        query = sa.select(power_requests).join(jobs, jobs.c.id == power_requests.c.job_id).where(_OPEN, is_next)
         if sources is not None:
             query = query.where(jobs.c.source_name.in_(sources))
         with self._db.read() as connection:
+            return [_request_of(row) for row in connection.execute(query.order_by(*_OLDEST))]
+
+    def take(self, seen: PowerRequest, connector_id: str, *, lease_seconds: float) -> PowerRequest | None:
+        """Make a request as it was seen in `open` this connector's: one that was PENDING, or whose holder is gone.
+
+        None where somebody else was quicker, its holder came back, or this connector takes no more work.
+        """
+        now = self._db.now()
+        started = sa.func.coalesce(power_requests.c.started_at, sa.literal(now, Utc))
+        with self._db.write() as connection:
             if refused(connection, connector_id):
                 return None
-            found = [_request_of(row) for row in connection.execute(query)]
-        orphans = {each.id for each in watch.orphans(each for each in found if each.state is PowerState.ACTIVE)}
-        for each in found:
-            if (each.state is PowerState.PENDING or each.id in orphans) and self._taken(
-                each, connector_id, lease_seconds
-            ):
-                return self.get(each.id)
-        return None
+            landed = connection.execute(
+                sa.update(power_requests)
+                .where(power_requests.c.id == seen.id, power_requests.c.state == seen.state)
+                .where(power_requests.c.connector_id.is_not_distinct_from(seen.connector_id))
+                .where(power_requests.c.lease_until.is_not_distinct_from(seen.lease_until))
+                .values(
+                    state=PowerState.ACTIVE,
+                    connector_id=connector_id,
+                    lease_until=now + timedelta(seconds=lease_seconds),
+                    started_at=started,
+                )
+            )
+        return self.get(seen.id) if landed.rowcount == 1 else None
 
     def renew(self, request_id: str, connector_id: str, *, lease_seconds: float) -> bool:
         """Keep it for longer; False where it is not this connector's any more, or has ended."""
@@ -197,26 +205,6 @@ class PowerRequests:
     def failed(self, request_id: str, connector_id: str, message: str, result: Mapping[str, Any] | None = None) -> bool:
         """FAILED, with what is known of the server's power; False as for `done`."""
         return self._end(request_id, connector_id, PowerState.FAILED, message, dict(result or {}))
-
-    def _taken(self, seen: PowerRequest, connector_id: str, lease_seconds: float) -> bool:
-        """Guarded by what was seen: two who try at once, or a holder who came back, make it land once."""
-        now = self._db.now()
-        with self._db.write() as connection:
-            landed = connection.execute(
-                sa.update(power_requests)
-                .where(power_requests.c.id == seen.id, power_requests.c.state == seen.state)
-                .where(power_requests.c.connector_id.is_not_distinct_from(seen.connector_id))
-                .where(power_requests.c.lease_until.is_not_distinct_from(seen.lease_until))
-                .values(
-                    state=PowerState.ACTIVE,
-                    connector_id=connector_id,
-                    lease_until=now + timedelta(seconds=lease_seconds),
-                    started_at=sa.func.coalesce(
-                        power_requests.c.started_at, sa.literal(now, power_requests.c.started_at.type)
-                    ),
-                )
-            )
-        return landed.rowcount == 1
 
     def _end(self, request_id: str, connector_id: str, state: PowerState, message: str, result: dict[str, Any]) -> bool:
         now = self._db.now()

@@ -143,8 +143,8 @@ class Run:
 
 @dataclass(frozen=True)
 class PowerRequest:
-    """`result`: `before` and `after` ("on", "off", "paused", "unknown"), and `how` ("already", "shutdown", "forced", "paused",
-    "on", "left", "resumed"); of a `look`, `power` and `changed` (None where the source cannot tell)."""
+    """`result`: `before` and `after` ("on", "off", "paused", "unknown"), and `how` ("already", "shutdown", "forced", "unasked",
+    "paused", "on", "running", "left"); of a `look`, `power` and `changed` (None where the source cannot tell)."""
 
     id: str
     job_id: str
@@ -162,6 +162,10 @@ class PowerRequest:
     completed_at: datetime | None
     connector_id: str | None
     lease_until: datetime | None
+
+    @property
+    def is_pending(self) -> bool:
+        return self.state is PowerState.PENDING
 
 
 @dataclass(frozen=True)

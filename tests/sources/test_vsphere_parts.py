@@ -198,7 +198,7 @@ def test_the_page_has_each_concern_and_each_privilege() -> None:
     page = PAGE.read_text(encoding="utf-8")
     section = page.split("## Concerns")[1].split("## Limits")[0]
     assert set(re.findall(r"`([a-z]+(?:-[a-z]+)*)`", section)) >= {*CASES, "missing-privileges"}
-    for group in (_privileges.ALWAYS, _privileges.TRACKING, _privileges.HTTPS, _privileges.EXPORT):
+    for group in (_privileges.ALWAYS, _privileges.TRACKING, _privileges.HTTPS, _privileges.EXPORT, _privileges.POWER):
         assert all(f"`{privilege}`" in page for privilege in group)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from rehost.sources import open_source
+from rehost.sources import Power, open_source
 from rehost.sources.vsphere import VSphereSource
 from sandbox import SimulatedMachine, VSphere
 from sandbox._vsphere import PASSWORD, USER
@@ -134,10 +134,12 @@ class VCenterHarness(Harness):
             time.sleep(0.02)
 
     def close(self) -> None:
+        self.vcenter.clear_faults()
+        is_off = self.source.power({"moref": self.machine.moref}) is Power.OFF
         super().close()
         self.guest.end()
-        self.vcenter.clear_faults()
-        self.vcenter.change(self.machine.moref, "power-off")
+        if not is_off:
+            self.vcenter.change(self.machine.moref, "power-off")
         self.vcenter.change(self.machine.moref, "destroy")
 
 

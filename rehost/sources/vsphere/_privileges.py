@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from pyVmomi import vim
 
@@ -25,6 +25,12 @@ HTTPS: Mapping[str, str] = {
     "Datastore.FileManagement": "read them over HTTPS",
 }
 EXPORT: Mapping[str, str] = {"VApp.Export": "export a snapshot"}
+#: ShutdownGuest asks for PowerOff, too.
+POWER: Mapping[str, str] = {
+    "VirtualMachine.Interact.PowerOff": "shut it down or power it off",
+    "VirtualMachine.Interact.PowerOn": "power it on again",
+    "VirtualMachine.Interact.Suspend": "suspend it",
+}
 
 
 def needed(config: VSphereConfig) -> Mapping[str, str]:
@@ -40,20 +46,24 @@ def needed(config: VSphereConfig) -> Mapping[str, str]:
 
 
 def concerns(client: Client, moref: str) -> Sequence[Concern]:
-    """An error for the privileges that the account lacks on a machine, all in one."""
+    """An error for the privileges that the account lacks on a machine, all in one, and a warning for those of power."""
     wanted = needed(client.config)
     manager = client.content.authorizationManager
     session = client.session()
     target = client.managed(vim.VirtualMachine, moref)
     [answer] = client.call(
-        lambda: manager.HasPrivilegeOnEntities([target], session.key, list(wanted)), "asking for privileges"
+        lambda: manager.HasPrivilegeOnEntities([target], session.key, [*wanted, *POWER]), "asking for privileges"
     )
     granted = {each.privId for each in answer.privAvailability if each.isGranted}
-    missing = [privilege for privilege in wanted if privilege not in granted]
-    if not missing:
-        return []
-    told = ", ".join(f"{privilege} (to {wanted[privilege]})" for privilege in missing)
-    remedy = (
-        "add them to the account's role on this machine or a folder above; docs/sources/vsphere.md has the whole role"
-    )
-    return [Concern("missing-privileges", Severity.ERROR, f"the account lacks {told}", remedy)]
+    found = []
+    if told := _missing(wanted, granted):
+        remedy = "add them to the account's role on this machine or a folder above; docs/sources/vsphere.md has the whole role"
+        found.append(Concern("missing-privileges", Severity.ERROR, f"the account lacks {told}", remedy))
+    if told := _missing(POWER, granted):
+        remedy = "add them to the account's role before its cutover, or set `cutover: {power: keep}`"
+        found.append(Concern("missing-power-privileges", Severity.WARNING, f"the account lacks {told}", remedy))
+    return found
+
+
+def _missing(wanted: Mapping[str, str], granted: Collection[str]) -> str:
+    return ", ".join(f"{each} (to {what})" for each, what in wanted.items() if each not in granted)
