@@ -1,4 +1,4 @@
-"""The way of an application to its cutover and back, by the real engine: reviewed, carried out, undone."""
+"""The way of an application to its cutover, back and on to its end, by the real engine."""
 
 from __future__ import annotations
 
@@ -30,34 +30,69 @@ def to(project: EngineProject, before: str, after: str, ok: bool = True) -> str:
 
 def test_all_the_way_and_back(project: EngineProject) -> None:
     to(project, "replicate", "test")
+    project.up("--expect-no-changes")
     tested = running(project)
     project.edit("phase: test", "phase: cutover")
     said = project.pulumi("preview", "--diff").stdout
-    print(said)
     for expected in (
         "sources are left running; what is written to them after the last run is lost: db-01, web-01",
         "test instances go when the last runs are there, and instances of those take their place",
         "the outage is estimated to be",
+        "launch and validation",
     ):
         assert expected in said
-    print(project.up())
+    assert project.steps() == {
+        "Phase shop": "update",
+        "Readiness shop-test": "delete",
+        "Readiness shop-cutover": "create",
+        "Cutover shop": "create",
+        "MachineImage web-01": "replace",
+        "MachineImage db-01": "replace",
+        "Instance web-01": "replace",
+        "Instance db-01": "replace",
+        "Milestone shop": "update",
+    }
+    project.up()
     project.up("--expect-no-changes")
     cut = running(project)
-    assert cut.keys() == tested.keys()
     runs = {job["server"]: job["runs"][0] for job in project.status()["jobs"]}
     assert {run["kind"] for run in runs.values()} == {"FINAL"}
     for server, run in runs.items():
         assert cut[server]["ImageId"] == run["image_id"]
         assert cut[server]["InstanceId"] != tested[server]["InstanceId"]
 
-    print(to(project, "cutover", "test"))
+    to(project, "cutover", "test")
     project.up("--expect-no-changes")
-    print(to(project, "test", "cutover"))
-    print(to(project, "cutover", "complete"))
+    assert running(project).keys() == tested.keys()
+    to(project, "test", "cutover")
+    last = running(project)
+    (application,) = project.status()["applications"]
+    assert [change["phase"] for change in application["history"]] == ["cutover", "test", "cutover", "test"]
+    assert all(change["reached_at"] for change in application["history"])
+
+    project.edit("phase: cutover", "phase: complete")
+    assert "there is no way back from here" in project.pulumi("preview", "--diff").stdout
+    project.up()
     project.up("--expect-no-changes")
-    assert all(len(job["images"]) == 1 for job in project.status()["jobs"])
+    jobs = {job["server"]: job for job in project.status()["jobs"]}
+    for server, job in jobs.items():
+        assert [image["image_id"] for image in job["images"]] == [last[server]["ImageId"]], "the image in use stays"
+        assert (job["state"], job["next_run_at"], job["advice"]) == ("COMPLETED", None, None)
+    ec2 = project.aws("ec2")
+    protection = ec2.describe_instance_attribute(
+        InstanceId=last["web-01"]["InstanceId"], Attribute="disableApiTermination"
+    )
+    assert protection["DisableApiTermination"]["Value"] is True
+    project.pulumi("refresh", "--yes", "--skip-preview")
+    project.up("--expect-no-changes")
     refused = project.pulumi("destroy", "--yes", "--skip-preview", ok=False)
     assert "protected" in refused.stdout + refused.stderr
+    assert running(project) == last
+    project.edit("phase: complete", "phase: cutover")
+    said = project.pulumi("preview", ok=False).stdout
+    assert "there is no way on or back" in said
+
+    project.edit("phase: cutover", "phase: complete")
     project.pulumi("state", "unprotect", "--all", "--yes")
     project.pulumi("destroy", "--yes", "--skip-preview")
     assert project.owned() == []
