@@ -24,7 +24,7 @@ pytestmark = pytest.mark.engine
 
 GUESTS = """\
 sources:
-  rack: {type: qemu, sockets: ../machines}
+  rack: {type: qemu, sockets: ../machines, scratch: ../scratch}
 schedules:
   daily: {every: 24h, keepImages: 3}
 launchConfigs:
@@ -51,6 +51,7 @@ def guest(project: EngineProject) -> Iterator[QemuMachine]:
     """The estate's one server: a machine of QEMU that runs, though nothing is on its disk."""
     folder = project.folder / "machines"
     folder.mkdir()
+    (project.folder / "scratch").mkdir()
     disk = make_disk(project.folder / "disks.qcow2", 8 * MIB, {0: b"first" * 1000, 4 * MIB: b"second" * 1000})
     project.spec.write_text(GUESTS)
     with QemuMachine(folder, "web-01", {"vda": disk}) as machine:
@@ -178,7 +179,7 @@ def test_a_source_that_somebody_let_run_in_the_middle_is_found_out(project: Engi
     said = project.up(ok=False)
     assert "somebody powered on or wrote to web-01 after its last run" in said
     assert "Go back by reverting the change of phase" in said
-    assert not shop(project)["reached"] == "cutover"
+    assert shop(project)["reached"] != "cutover"
     to(project, "cutover", "test")
     assert state(guest) == "running"
     to(project, "test", "cutover")

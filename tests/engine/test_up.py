@@ -22,12 +22,14 @@ def test_an_estate_from_the_first_up_to_destroy(project: EngineProject) -> None:
 
     project.edit("phase: replicate", "phase: test")
     assert project.steps() == {
+        "Phase shop": "update",
         "Readiness shop-replicate": "delete",
         "Readiness shop-test": "create",
         "MachineImage web-01": "create",
         "MachineImage db-01": "create",
         "Instance web-01": "create",
         "Instance db-01": "create",
+        "Milestone shop": "update",
     }
     project.up()
     project.up("--expect-no-changes")
