@@ -1,20 +1,24 @@
 """ComponentResources: what an estate is made of. `docs/components.md` says how to use them in a program of your own."""
 
-from components.application import Application, ApplicationArgs, GroupArgs
+from components.application import Application, ApplicationArgs, GroupArgs, WindowArgs
 from components.estate import Estate, EstateArgs
-from components.resources import Instance, MachineImage, Readiness, ReplicationJob
+from components.resources import Cutover, Instance, MachineImage, Milestone, Phase, Readiness, ReplicationJob
 from components.server import Server, ServerArgs
 
 __all__ = [
     "Application",
     "ApplicationArgs",
+    "Cutover",
     "Estate",
     "EstateArgs",
     "GroupArgs",
     "Instance",
     "MachineImage",
+    "Milestone",
+    "Phase",
     "Readiness",
     "ReplicationJob",
     "Server",
     "ServerArgs",
+    "WindowArgs",
 ]

@@ -3,46 +3,73 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pulumi
 
-from components.resources import Instance, Readiness
+from components.resources import Cutover, Instance, Milestone, Phase, Readiness
 from components.server import Server, ServerArgs
 
 #: Phases in which the application's servers run as instances.
-LAUNCHED = frozenset({"test"})
+LAUNCHED = frozenset({"test", "cutover", "complete"})
+#: Those in which they are instances of its last runs.
+CUT_OVER = frozenset({"cutover", "complete"})
 
 
 @dataclass(frozen=True)
 class GroupArgs:
-    """Servers that launch side by side, once every instance of the groups in `after` runs."""
+    """Servers that launch side by side, once the groups in `after` are good."""
 
     servers: Sequence[str]
     after: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
+class WindowArgs:
+    """When a wave may be cut over (RFC 3339)."""
+
+    wave: str
+    opens: str
+    closes: str
+
+
+@dataclass(frozen=True)
 class ApplicationArgs:
-    """`groups` stand in launch order: a group after those that its `after` names."""
+    """`groups` stand in launch order: a group after those that its `after` names.
+
+    `power`: by server, what a cutover does to its source (off, quiesce or keep); keep where it is not named.
+    """
 
     stack: str
     phase: str
     servers: Mapping[str, ServerArgs]
     groups: Mapping[str, GroupArgs]
     wait: str = "image"  # or "accepted"
+    force: str | None = None  # why it may be cut over untested
+    power: Mapping[str, str] = field(default_factory=dict)
+    shutdown_seconds: int | None = None  # that a guest has to shut itself down, before its power is cut
+    wave: str | None = None
+    window: WindowArgs | None = None
 
 
 class Application(pulumi.ComponentResource):
-    """`rehost:index:Application`: its servers, the Readiness of its phase, and in a launched phase the instances in order."""
+    """`rehost:index:Application`: the gate of its phase, its servers, and in a launched phase the instances in order."""
 
+    phase: Phase
     servers: dict[str, Server]
     readiness: Readiness
+    cutover: Cutover | None
+    milestone: Milestone
 
     def __init__(self, name: str, args: ApplicationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("rehost:index:Application", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self)
-        self.servers = {server: Server(server, each, child) for server, each in args.servers.items()}
+        self._name, self._args = name, args
+        self._child = pulumi.ResourceOptions(parent=self)
+        self.phase = self._gate()
+        self.servers = {
+            server: Server(server, each, self._child, after=[self.phase], ended=args.phase == "complete")
+            for server, each in args.servers.items()
+        }
         launched = args.phase in LAUNCHED
         self.readiness = Readiness(
             f"{name}-{args.phase}",
@@ -50,21 +77,84 @@ class Application(pulumi.ComponentResource):
                 "stack": args.stack,
                 "application": name,
                 "phase": args.phase,
-                "jobs": {server: each.job.id for server, each in self.servers.items()},
+                "jobs": self._jobs(),
                 # A launch needs images whatever the stack's setting says.
                 "wait": "image" if launched else args.wait,
             },
-            child,
+            self._after([self.phase]),
         )
-        if launched:
-            self._launch(args.groups)
+        self.cutover = self._cut_over() if args.phase in CUT_OVER else None
+        gates = self._launch() if launched else {}
+        self.milestone = self._milestone([gate for each in gates.values() for gate in each])
         self.register_outputs({"phase": args.phase})
 
-    def _launch(self, groups: Mapping[str, GroupArgs]) -> None:
-        running: dict[str, list[Instance]] = {}
-        for name, group in groups.items():
-            before = [self.readiness, *(instance for other in group.after for instance in running[other])]
-            running[name] = [self.servers[server].launch(before) for server in group.servers]
+    def _gate(self) -> Phase:
+        args = self._args
+        servers = [server for group in args.groups.values() for server in group.servers]
+        inputs = {
+            "stack": args.stack,
+            "application": self._name,
+            "phase": args.phase,
+            "servers": servers,
+            "power": self._power(),
+            "force": args.force,
+            "wave": args.wave,
+            "window": vars(args.window) if args.window else None,
+        }
+        given = {key: value for key, value in inputs.items() if value is not None}
+        return Phase(self._name, given, self._child)
+
+    def _power(self) -> dict[str, str]:
+        return {server: self._args.power.get(server, "keep") for server in self._args.servers}
+
+    def _jobs(self) -> dict[str, pulumi.Output[str]]:
+        return {server: each.job.id for server, each in self.servers.items()}
+
+    def _cut_over(self) -> Cutover:
+        inputs = {
+            "stack": self._args.stack,
+            "application": self._name,
+            "jobs": self._jobs(),
+            "power": self._power(),
+            **({"window": vars(self._args.window)} if self._args.window else {}),
+            **({"shutdownSeconds": self._args.shutdown_seconds} if self._args.shutdown_seconds is not None else {}),
+        }
+        return Cutover(self._name, inputs, self._after([self.phase, self.readiness]))
+
+    def _launch(self) -> dict[str, list[pulumi.Resource]]:
+        """By group, its gates: all that the groups after it wait for."""
+        begin: list[pulumi.Resource] = [self.phase, self.readiness, *([self.cutover] if self.cutover else [])]
+        gates: dict[str, list[pulumi.Resource]] = {}
+        for name, group in self._args.groups.items():
+            before = [*begin, *(gate for other in group.after for gate in gates[other])]
+            protect = self._args.phase == "complete"
+            instances = [
+                self.servers[server].launch(before, cutover=self.cutover, application=self._name, protect=protect)
+                for server in group.servers
+            ]
+            gates[name] = self._gates(name, instances)
+        return gates
+
+    def _gates(self, _group: str, instances: Sequence[Instance]) -> list[pulumi.Resource]:
+        """What must be good of a group before the next one begins: its instances."""
+        return list(instances)
+
+    def _milestone(self, gates: Sequence[pulumi.Resource]) -> Milestone:
+        inputs = {
+            "stack": self._args.stack,
+            "application": self._name,
+            "phase": self._args.phase,
+            "entry": self.phase.entry,
+            "jobs": self._jobs(),
+            "instances": {server: instance.id for server, instance in self.instances.items()},
+            "images": {name: server.image.id for name, server in self.servers.items() if server.image is not None},
+            **({"cutover": self.cutover.id} if self.cutover else {}),
+        }
+        before = [self.phase, self.readiness, *([self.cutover] if self.cutover else []), *gates]
+        return Milestone(self._name, inputs, self._after(before))
+
+    def _after(self, before: Sequence[pulumi.Resource]) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(parent=self, depends_on=list(before))
 
     @property
     def instances(self) -> dict[str, Instance]:

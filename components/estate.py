@@ -8,7 +8,7 @@ from typing import Any
 
 import pulumi
 
-from components.application import Application, ApplicationArgs, GroupArgs
+from components.application import Application, ApplicationArgs, GroupArgs, WindowArgs
 from components.server import Server, ServerArgs
 from rehost import spec
 
@@ -37,6 +37,7 @@ class Estate(pulumi.ComponentResource):
         each_args = {
             name: server_args(server, homes.get(name), args.stack, channels) for name, server in estate.servers.items()
         }
+        waves = {app: wave for wave in estate.waves.values() for app in wave.applications}
         self.applications = {
             app.name: Application(
                 app.name,
@@ -46,6 +47,11 @@ class Estate(pulumi.ComponentResource):
                     servers={server: each_args[server] for server in app.servers},
                     groups={group.name: GroupArgs(group.servers, group.after) for group in app.groups},
                     wait=args.wait,
+                    force=app.force,
+                    power={server: power_of(app, estate.servers[server]) for server in app.servers},
+                    shutdown_seconds=app.shutdown_seconds,
+                    wave=waves[app.name].name if app.name in waves else None,
+                    window=window_args(waves.get(app.name)),
                 ),
                 child,
             )
@@ -69,6 +75,17 @@ class Estate(pulumi.ComponentResource):
                 for server, instance in application.instances.items()
             }
         )
+
+
+def power_of(application: spec.Application, server: spec.Server) -> str:
+    """What its cutover does to a source. A folder of images has no power."""
+    return application.power or ("keep" if server.source.type == "images" else "off")
+
+
+def window_args(wave: spec.Wave | None) -> WindowArgs | None:
+    if wave is None or wave.window is None:
+        return None
+    return WindowArgs(wave.name, wave.window.opens.isoformat(), wave.window.closes.isoformat())
 
 
 def schedule_args(schedule: spec.Schedule) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The four resources as Pulumi knows them: type names, outputs, and which provider serves each.
+"""The resources as Pulumi knows them: type names, outputs, and which provider serves each.
 
 The type names (`pulumi-python:dynamic/rehost:ReplicationJob` ...) stand in every user's state.
 """
@@ -11,9 +11,37 @@ from typing import Any
 import pulumi
 from pulumi.dynamic import Resource
 
-from providers import InstanceProvider, MachineImageProvider, ReadinessProvider, ReplicationJobProvider
+from providers import (
+    CutoverProvider,
+    InstanceProvider,
+    MachineImageProvider,
+    MilestoneProvider,
+    PhaseProvider,
+    ReadinessProvider,
+    ReplicationJobProvider,
+)
 
 Inputs = Mapping[str, Any]
+
+
+class Phase(Resource, module="rehost", name="Phase"):
+    entry: pulumi.Output[int]
+    plan: pulumi.Output[list[str]]
+
+    def __init__(self, name: str, inputs: Inputs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(PhaseProvider(), name, {**inputs, "entry": None, "plan": None}, opts)
+
+
+class Cutover(Resource, module="rehost", name="Cutover"):
+    runs: pulumi.Output[dict[str, str]]
+
+    def __init__(self, name: str, inputs: Inputs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(CutoverProvider(), name, {**inputs, "runs": None}, opts)
+
+
+class Milestone(Resource, module="rehost", name="Milestone"):
+    def __init__(self, name: str, inputs: Inputs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(MilestoneProvider(), name, dict(inputs), opts)
 
 
 class ReplicationJob(Resource, module="rehost", name="ReplicationJob"):

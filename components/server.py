@@ -8,7 +8,7 @@ from typing import Any
 
 import pulumi
 
-from components.resources import Instance, MachineImage, ReplicationJob
+from components.resources import Cutover, Instance, MachineImage, ReplicationJob
 
 
 @dataclass(frozen=True)
@@ -31,26 +31,44 @@ class Server(pulumi.ComponentResource):
     image: MachineImage | None
     instance: Instance | None
 
-    def __init__(self, name: str, args: ServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        args: ServerArgs,
+        opts: pulumi.ResourceOptions | None = None,
+        *,
+        after: Sequence[pulumi.Resource] = (),
+        ended: bool = False,
+    ) -> None:
+        """`after`: what has to be there before anything of it. `ended`: its replication is over, its images in use stay."""
         super().__init__("rehost:index:Server", name, None, opts)
         self._name, self._args = name, args
         self.image = self.instance = None
-        self.job = ReplicationJob(name, args.job, pulumi.ResourceOptions(parent=self))
+        job = {**args.job, **({"ended": True} if ended else {})}
+        self.job = ReplicationJob(name, job, pulumi.ResourceOptions(parent=self, depends_on=list(after)))
         self.register_outputs({"jobId": self.job.jobId})
 
-    def launch(self, after: Sequence[pulumi.Resource]) -> Instance:
-        """Pin an image and run an instance of it, once everything in `after` is there."""
+    def launch(
+        self,
+        after: Sequence[pulumi.Resource],
+        *,
+        application: str | None = None,
+        cutover: Cutover | None = None,
+        protect: bool = False,
+    ) -> Instance:
+        """Pin an image and run an instance of it, once everything in `after` is there: with `cutover`, that of its last run."""
         args = self._args
         # Ids, not outputs: the engine knows an id while it previews an update, and what depends on it is not a diff.
         identity = {"stack": args.job["stack"], "server": args.job["server"]}
+        image = {"cutover": cutover.id, "application": application} if cutover else {"run": args.pinned_run}
         self.image = MachineImage(
             self._name,
-            {**identity, "jobId": self.job.id, "run": args.pinned_run},
+            {**identity, "jobId": self.job.id, **image},
             pulumi.ResourceOptions(parent=self, depends_on=list(after)),
         )
         self.instance = Instance(
             self._name,
             {**identity, **args.launch, "imageId": self.image.id},
-            pulumi.ResourceOptions(parent=self, depends_on=list(after), protect=args.protect or None),
+            pulumi.ResourceOptions(parent=self, depends_on=list(after), protect=protect or args.protect or None),
         )
         return self.instance

@@ -4,9 +4,20 @@ Pulumi pickles a provider into the state of each of its resources, by reference:
 every user's state and must stay importable; the classes hold no fields, and their code can change without a diff.
 """
 
+from providers.cutover import CutoverProvider
 from providers.instance import InstanceProvider
 from providers.machine_image import MachineImageProvider
+from providers.milestone import MilestoneProvider
+from providers.phase import PhaseProvider
 from providers.readiness import ReadinessProvider
 from providers.replication_job import ReplicationJobProvider
 
-__all__ = ["InstanceProvider", "MachineImageProvider", "ReadinessProvider", "ReplicationJobProvider"]
+__all__ = [
+    "CutoverProvider",
+    "InstanceProvider",
+    "MachineImageProvider",
+    "MilestoneProvider",
+    "PhaseProvider",
+    "ReadinessProvider",
+    "ReplicationJobProvider",
+]

@@ -10,13 +10,15 @@ from rehost.control import Image
 
 
 class MachineImageProvider(RehostProvider):
-    """It makes nothing in AWS: a run did. Without `run` in the spec it pins the newest image there is when it is created."""
+    """It makes nothing in AWS: a run did. It pins the one that the spec names with `run`, or the newest there is when it is
+    created; of a cutover, that of the final run, whatever else there is.
+    """
 
     def check(self, _olds: Props, news: Props) -> CheckResult:
         return CheckResult(news, [])
 
     def diff(self, _id: str, olds: Props, news: Props) -> DiffResult:
-        return diff(olds, news, replaces=("stack", "server", "jobId", "run"), updates=())
+        return diff(olds, news, replaces=("stack", "server", "jobId", "run", "cutover"), updates=())
 
     def create(self, props: Props) -> CreateResult:
         image = said_plainly(f"server {props['server']}", lambda: _pin(plain(props)))
@@ -45,7 +47,7 @@ def _holder(props: Props) -> str:
 def _pin(props: Props) -> Image:
     """The run's image, or the newest that AWS still has. Pinning twice is harmless."""
     here = stack()
-    run = props.get("run")
+    run = _final_run(props) if props.get("cutover") else props.get("run")
     if run:
         image = here.control.images.by_run(run)
         if image is None:
@@ -63,3 +65,13 @@ def _pin(props: Props) -> Image:
     raise ProviderError(
         detail=f"AWS has no image of it any longer; make one with `rehost run {props['server']}`, then `pulumi up` again"
     )
+
+
+def _final_run(props: Props) -> str:
+    application = stack().control.applications.get(props["stack"], props["application"])
+    run = application.final_runs.get(props["server"])
+    if run is None:
+        raise ProviderError(
+            detail=f"the cutover of {props['application']} took no last run of it; `pulumi refresh`, then `up`"
+        )
+    return str(run)

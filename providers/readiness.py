@@ -8,7 +8,7 @@ from pulumi.dynamic import CheckResult, CreateResult, DiffResult, ReadResult, Up
 
 from providers._provider import Props, ProviderError, RehostProvider, diff, plain, said_plainly
 from providers._stack import Stack, stack
-from rehost.control import JobStatus, RunState
+from rehost.control import JobStatus, Phase, RunState
 
 POLL_SECONDS = 0.5
 PROGRESS_SECONDS = 5.0  # Pulumi prints every line again at the end of an update, so they are few
@@ -24,6 +24,9 @@ class ReadinessProvider(RehostProvider):
 
     def create(self, props: Props) -> CreateResult:
         said_plainly(f"application {props['application']}", lambda: _Watch(stack(), plain(props)).wait())
+        phase = Phase(props["phase"])
+        if phase is Phase.TEST:  # a cutover's launch begins with its last runs
+            stack().control.applications.launching(props["stack"], props["application"], phase)
         return CreateResult(f"{props['stack']}/{props['application']}/{props['phase']}", props)
 
     def update(self, _id: str, _olds: Props, news: Props) -> UpdateResult:

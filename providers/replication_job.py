@@ -5,10 +5,11 @@ from __future__ import annotations
 from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, ReadResult, UpdateResult
 
 from providers._full_copy import full_copy
+from providers._going_back import sources_back
 from providers._provider import Props, RehostProvider, changed, diff, failure, plain, said_plainly
 from providers._stack import Stack, stack
 from rehost.aws import AwsError
-from rehost.connector import remove_job, settle
+from rehost.connector import end_replication, remove_job, settle
 from rehost.control import JobSpec, JobState
 from rehost.sources import DiscoveredServer, Severity, SourceError, open_source
 
@@ -26,6 +27,7 @@ UPDATES = (
     "endpoint",
     "maxConcurrentRuns",
     "notify",
+    "ended",
 )
 
 
@@ -75,6 +77,7 @@ class ReplicationJobProvider(RehostProvider):
         here = stack()
 
         def remove() -> None:
+            sources_back(here, props["stack"], props.get("application"), only=props["server"])
             remove_job(
                 here.control, here.aws, id, on_progress=lambda line: print(f"{props['server']}: {line}", flush=True)
             )
@@ -87,7 +90,7 @@ def _inspected(here: Stack, props: Props) -> tuple[list[CheckFailure], list[int]
 
     Only an embedded connector reads what this machine sees.
     """
-    if not here.embedded:
+    if not here.embedded or props.get("ended"):
         return [], []
     try:
         source = open_source(props["source"], base=here.settings.root)
@@ -98,6 +101,8 @@ def _inspected(here: Stack, props: Props) -> tuple[list[CheckFailure], list[int]
         finally:
             source.close()
     except SourceError as error:
+        if here.control.jobs.is_held(props["stack"], props["server"]):
+            return [], []  # a machine that a cutover powered off need not answer
         return [failure("locator", error)], []
 
 
@@ -139,7 +144,12 @@ def _put(here: Stack, props: Props) -> str:
         max_concurrent_runs=props.get("maxConcurrentRuns"),
         notify=tuple(props.get("notify", ())),
         throttle=props.get("throttle"),
+        ended=bool(props.get("ended")),
     )
     job = here.control.jobs.put(spec)
-    here.ensure_connector(spec.source_name)
+    if spec.ended:
+        gone = end_replication(here.control, here.aws, job.id, on_progress=lambda line: print(f"{spec.server}: {line}"))
+        print(f"{spec.server}: replication has ended; {len(gone)} superseded images went", flush=True)
+    else:
+        here.ensure_connector(spec.source_name)
     return job.id

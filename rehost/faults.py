@@ -25,6 +25,9 @@ POINTS = (
     "image-made",
     "spread",
     "run-recorded",
+    "power-taken",
+    "power-found",
+    "power-done",
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,6 +93,16 @@ class Instances:
                     return view_of(instance)
         return None
 
+    def of_images(self, image_ids: Collection[str]) -> list[InstanceView]:
+        """Instances that were launched from any of them and are not terminated."""
+        if not image_ids:
+            return []
+        filters = [{"Name": "image-id", "Values": sorted(image_ids)}]
+        with translated():
+            pages = self._ec2.get_paginator("describe_instances").paginate(Filters=filters)
+            found = [instance for page in pages for each in page["Reservations"] for instance in each["Instances"]]
+        return [view_of(instance) for instance in found if instance["State"]["Name"] not in _GONE]
+
     def change_type(self, instance_id: str, instance_type: str, *, stack: str, on_progress: Say) -> None:
         """Stop, change, start again if it ran. A retry goes on where it stopped."""
         view = self._ours(instance_id, stack)
@@ -130,13 +140,23 @@ class Instances:
         seconds: float = LAUNCH_SECONDS,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Terminate an instance of ours and wait until it is gone; gone already is fine. Raises `NotOurs`."""
+        """Terminate an instance of ours and wait until it is gone; gone already is fine. Raises `NotOurs`.
+
+        EC2's protection is lifted: what guards against a mistake here is Pulumi's `protect`.
+        """
         view = self.describe(instance_id)
         if view is None:
             return
         require_ours(f"instance {instance_id}", view.tags, stack)
-        with translated():
-            self._ec2.terminate_instances(InstanceIds=[instance_id])
+        try:
+            with translated():
+                self._ec2.terminate_instances(InstanceIds=[instance_id])
+        except Refused as error:
+            if error.code != "OperationNotPermitted":
+                raise
+            self.protect(instance_id, stack=stack, on=False)
+            with translated():
+                self._ec2.terminate_instances(InstanceIds=[instance_id])
         deadline = time.monotonic() + seconds
         pause = 0.1
         while not self._is_terminated(instance_id):
@@ -144,6 +164,12 @@ class Instances:
                 raise TooSlow(resource=f"instance {instance_id}", state="shutting-down", seconds=seconds)
             sleep(pause)
             pause = min(pause * 1.5, 10.0)
+
+    def protect(self, instance_id: str, *, stack: str, on: bool = True) -> None:
+        """EC2's own protection against termination, on or off. Repeating it is harmless. Raises `NotOurs`."""
+        self._ours(instance_id, stack)
+        with translated():
+            self._ec2.modify_instance_attribute(InstanceId=instance_id, DisableApiTermination={"Value": on})
 
     def _arguments(self, request: LaunchRequest, tags: Mapping[str, str]) -> dict[str, Any]:
         arguments: dict[str, Any] = {

@@ -13,7 +13,7 @@ from rehost.cli import _status_json, _status_text
 from rehost.cli._output import Exit, escape, fail, print_json, rendered, show, tell
 from rehost.cli._plain import run
 from rehost.cli._project import Project, find_project, no_such_server
-from rehost.control import Connector, ControlError, ControlPlane, Delivery, JobStatus, is_healthy
+from rehost.control import Application, Connector, ControlError, ControlPlane, Delivery, JobStatus, is_healthy
 
 WATCH_SECONDS = 2.0
 
@@ -27,6 +27,7 @@ class Seen:
     connectors: Sequence[Connector]
     healthy: Sequence[Connector]
     undelivered: Sequence[Delivery]
+    applications: Sequence[Application]
     log: str
 
 
@@ -105,7 +106,13 @@ def _look(
     connectors = control.connectors.list()
     healthy = [each for each in connectors if is_healthy(each, now)]
     log = str(project.state / "connector.log")
-    return Seen(now, statuses, connectors, healthy, control.outbox.waiting(), log)
+    shown = {(each.job.spec.stack, each.job.spec.application) for each in statuses}
+    applications = [
+        each
+        for each in control.applications.list(stack=stack)
+        if (each.stack, each.name) in shown or not (servers or application)
+    ]
+    return Seen(now, statuses, connectors, healthy, control.outbox.waiting(), applications, log)
 
 
 def _watch(control: ControlPlane, look: _Look, seen: Seen, history: int | None) -> None:

@@ -1,10 +1,11 @@
-"""What `rehost status --json` prints: a document with `jobs`, `connectors` and `notifications`."""
+"""What `rehost status --json` prints: a document with `applications`, `jobs`, `connectors` and `notifications`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from rehost.control import (
+    Application,
     ControlPlane,
     Image,
     JobStatus,
@@ -27,6 +28,7 @@ def document(control: ControlPlane, seen: Seen, history: int) -> dict[str, Any]:
     images = control.standing_images(ids)
     return {
         "now": seen.now,
+        "applications": [_application(control, each) for each in seen.applications],
         "jobs": [_job(seen, each, runs[each.job.id], images[each.job.id]) for each in seen.statuses],
         "connectors": [
             {
@@ -44,6 +46,42 @@ def document(control: ControlPlane, seen: Seen, history: int) -> dict[str, Any]:
             {"id": each.id, "attempts": each.attempts, "last_error": each.last_error} for each in seen.undelivered
         ],
         "log": seen.log,
+    }
+
+
+def _application(control: ControlPlane, application: Application) -> dict[str, Any]:
+    return {
+        "stack": application.stack,
+        "name": application.name,
+        "servers": application.servers,
+        "wave": application.wave,
+        "phase": application.phase.value,
+        "entered_at": application.entered_at,
+        "reached": application.reached,
+        "reached_at": application.reached_at,
+        "force": application.force,
+        "message": application.message,
+        "held_by": application.holder,
+        "stopped_sources": sorted(server for server, what in application.sources.items() if what.get("action")),
+        "final_runs": application.final_runs,
+        "tested": application.tested,
+        "tested_at": application.tested_at,
+        "outage_started_at": application.outage_started_at,
+        "outage_ended_at": application.outage_ended_at,
+        "outage_seconds": application.outage_seconds,
+        "launch_seconds": application.launch_seconds,
+        "launched_phase": application.launched_phase,
+        "history": [
+            {
+                "from": change.from_phase,
+                "phase": change.phase,
+                "entered_at": change.entered_at,
+                "reached_at": change.reached_at,
+                "force": change.force,
+                "message": change.message,
+            }
+            for change in control.applications.history(application.stack, application.name)
+        ],
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rehost.cli._output import Columns, Part, ago, escape, size, span
-from rehost.control import ControlPlane, JobState, JobStatus, Run, RunState, advice, lag_of, progress_of
+from rehost.control import ControlPlane, JobState, JobStatus, Phase, Run, RunState, advice, lag_of, progress_of
 
 if TYPE_CHECKING:
     from rehost.cli._status import Seen
@@ -30,7 +30,7 @@ def page(control: ControlPlane, seen: Seen, history: int | None) -> list[Part]:
     else:
         runs = control.history([each.job.id for each in seen.statuses], limit=history)
         parts = [part for each in seen.statuses for part in _detail(seen, each, [run for run, _ in runs[each.job.id]])]
-    return [*parts, *_connectors(seen), *_undelivered(seen)]
+    return [*parts, *_applications(seen), *_connectors(seen), *_undelivered(seen)]
 
 
 def _table(seen: Seen) -> Part:
@@ -57,6 +57,8 @@ def _row(seen: Seen, each: JobStatus) -> tuple[str, ...]:
 def _state(each: JobStatus) -> str:
     job = each.job
     text = f"{job.state.value}, paused" if job.paused_at else job.state.value
+    if job.held_by:
+        text += ", held"
     colour = "yellow" if job.paused_at else _COLOURS.get(job.state)
     return f"[{colour}]{text}[/]" if colour else text
 
@@ -139,6 +141,21 @@ def _past(seen: Seen, run: Run) -> tuple[str, ...]:
         run.image_id or "-",
         escape(run.message or ""),
     )
+
+
+def _applications(seen: Seen) -> Iterator[Part]:
+    for each in seen.applications:
+        since = ago(each.reached_at or each.entered_at, seen.now)
+        outage = f", outage {span(each.outage_seconds)}" if each.outage_seconds is not None else ""
+        held = f"; {escape(each.holder)} cuts it over" if each.holder else ""
+        if each.is_reached:
+            yield f"application [bold]{escape(each.name)}[/]: [green]{each.phase}[/], reached {since}{outage}{held}"
+            continue
+        yield f"application [bold]{escape(each.name)}[/]: [yellow]{each.phase}[/], entered {since}, not reached yet{held}"
+        if each.message:
+            yield f"  [red]{escape(each.message)}[/]"
+        if each.phase is Phase.CUTOVER and not each.holder:
+            yield "  to go on: `pulumi up`; to go back: revert the change of phase, then `pulumi up`"
 
 
 def _connectors(seen: Seen) -> Iterator[Part]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rehost.connector._launcher import ensure_connector, is_served
     from rehost.connector._patience import Patience
     from rehost.connector._preflight import disk_problems, image_problems
-    from rehost.connector._retention import remove_job, retire_images
+    from rehost.connector._retention import end_replication, remove_job, retire_images
     from rehost.connector._settings import ConnectorSettings
     from rehost.connector._spreading import settle
     from rehost.connector._verify import VerifiedDisk, VerifiedServer, verify_run
@@ -50,7 +50,7 @@ _HOMES = {
     "_launcher": ("ensure_connector", "is_served"),
     "_patience": ("Patience",),
     "_preflight": ("disk_problems", "image_problems"),
-    "_retention": ("remove_job", "retire_images"),
+    "_retention": ("end_replication", "remove_job", "retire_images"),
     "_databases": ("DEFAULT_DATABASE", "absolute_database", "database_path", "is_embedded", "state_folder"),
     "_settings": ("ConnectorSettings",),
     "_spreading": ("settle",),
@@ -84,6 +84,7 @@ __all__ = [
     "absolute_database",
     "database_path",
     "disk_problems",
+    "end_replication",
     "ensure_connector",
     "image_problems",
     "is_embedded",

@@ -73,6 +73,8 @@ def _is_wanted(control: ControlPlane, job: Job, run: Run, earlier: WholeCopy) ->
 
     A scheduled run takes it while the schedule would not have taken another one yet.
     """
+    if run.kind is RunKind.FINAL:
+        return False  # its moment is the one after the source was stopped
     if run.kind is RunKind.AUTOMATIC:
         return control.now() - earlier.taken_at < _fresh_for(job.spec.schedule)
     return control.runs.token(run.id).startswith(RETRY_TOKENS)

@@ -1,6 +1,7 @@
-"""What a connector does beside runs: delivers notifications, looks at its sources for the catalog, prunes the history.
+"""What a connector does beside runs: delivers notifications, looks at its sources for the catalog, carries power requests out,
+prunes the history.
 
-A thread each for the first two: a receiver that does not answer must not hold up a catalog, nor either of them a run.
+A thread each: a receiver that does not answer must not hold up a catalog, nor any of them a run.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import structlog
 
 from rehost import secrets
 from rehost.aws import Aws, AwsSettings
+from rehost.connector._power import PowerDuty
 from rehost.connector._settings import ConnectorSettings
 from rehost.connector._webhook import post
 from rehost.control import ControlError, ControlPlane, Delivery
@@ -33,14 +35,19 @@ class Chores:
         self._stop = threading.Event()
         self._pruned = time.monotonic()
         self._busy: set[str] = set()
+        self._power = PowerDuty(connector_id, control, settings)
         self._threads = [
             threading.Thread(target=self._repeat, args=(name, chore), name=name, daemon=True)
-            for name, chore in (("notifications", self._deliver), ("catalog", self._look))
+            for name, chore in (
+                ("notifications", self._deliver),
+                ("catalog", self._look),
+                ("power", self._power.look),
+            )
         ]
 
     @property
     def busy(self) -> bool:
-        return bool(self._busy)
+        return bool(self._busy) or self._power.busy
 
     def start(self) -> None:
         for thread in self._threads:
@@ -50,6 +57,7 @@ class Chores:
         self._stop.set()
         for thread in self._threads:
             thread.join(STOP_SECONDS)
+        self._power.stop()
 
     def _repeat(self, name: str, chore: Callable[[], bool]) -> None:
         while not self._stop.is_set():

@@ -81,6 +81,25 @@ def remove_job(control: ControlPlane, aws: Aws, job_id: str, *, on_progress: Cal
     control.jobs.ended(job_id)
 
 
+def end_replication(control: ControlPlane, aws: Aws, job_id: str, *, on_progress: Callable[[str], object]) -> list[str]:
+    """Remove what a job that has ended no longer needs: every image that nobody uses or pins, what failed runs left, and a
+    run that is under way. The job and its images in use stay. A retry is safe. Returns the images that went.
+
+    Raises AwsError, RunStillActive.
+    """
+    job = control.jobs.get(job_id)
+    control.jobs.stop_runs(job_id, "its application is complete")
+    _await_stop(control, job, on_progress)
+    images = control.images.list(job_id)
+    kept = used_images(control, aws, job, images) | control.images.pinned(job_id)
+    superseded_ones = [image for image in images if image.image_id not in kept]
+    for image in superseded_ones:
+        _remove(control, aws, job, image)
+    _reap(control, aws, job, held=None)
+    revoke_unneeded(control, aws, job)
+    return [image.image_id for image in superseded_ones]
+
+
 def _remove(control: ControlPlane, aws: Aws, job: Job, image: Image) -> list[str]:
     """Deregister an image and its copies, and delete their snapshots: the run's own, and those that an import made."""
     if accounts := control.spreading.accounts(image.image_id):

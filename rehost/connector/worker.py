@@ -124,6 +124,7 @@ class Connector:
         for dead in control.connectors.dead():
             # Its runs need not wait for their leases: nobody is left to renew them.
             control.runs.let_go_all(dead.id)
+            control.power.let_go_all(dead.id)
             control.connectors.deregister(dead.id)
         for orphan in control.runs.orphans(sources, self._watch):
             if orphan.id in self.steps.active:
@@ -206,9 +207,9 @@ class Connector:
     def _leave(self) -> None:
         """Sign off. Runs under way are let go of at once, so that another connector need not wait for their leases."""
         self._stop.set()
-        self.chores.stop()
         under_way = list(self.steps.active)
         try:
+            self.chores.stop()
             with self._leases:
                 for run_id in under_way:
                     self.control.runs.let_go(run_id, self.id)

@@ -3,20 +3,24 @@
 from rehost.control._catalog import CatalogState
 from rehost.control._connectors import is_dead, is_healthy
 from rehost.control._errors import (
+    ApplicationHeld,
     ControlError,
     DatabaseFull,
     DatabaseUnreachable,
     DatabaseUnusable,
     NothingToRetry,
+    PhaseRefused,
     RunIsOpen,
     Unknown,
 )
 from rehost.control._ids import new_id
 from rehost.control._leases import LeaseWatch
+from rehost.control._life_cycle import Phase, Standing, refusal, steps
 from rehost.control._messages import NOTIFIABLE, notification_schema
 from rehost.control._plane import ControlPlane
 from rehost.control._progress import advice, lag_of, progress_of
 from rehost.control._records import (
+    Application,
     Catalog,
     CatalogServer,
     Connector,
@@ -27,6 +31,10 @@ from rehost.control._records import (
     JobSpec,
     JobState,
     JobStatus,
+    PhaseChange,
+    PowerAction,
+    PowerRequest,
+    PowerState,
     Progress,
     Run,
     RunDisk,
@@ -43,6 +51,8 @@ MAX_FAILURES = Retry.attempts
 __all__ = [
     "MAX_FAILURES",
     "NOTIFIABLE",
+    "Application",
+    "ApplicationHeld",
     "Catalog",
     "CatalogServer",
     "CatalogState",
@@ -61,6 +71,12 @@ __all__ = [
     "JobStatus",
     "LeaseWatch",
     "NothingToRetry",
+    "Phase",
+    "PhaseChange",
+    "PhaseRefused",
+    "PowerAction",
+    "PowerRequest",
+    "PowerState",
     "Progress",
     "Retry",
     "Run",
@@ -69,6 +85,7 @@ __all__ = [
     "RunKind",
     "RunState",
     "Schedule",
+    "Standing",
     "Unknown",
     "WholeCopy",
     "advice",
@@ -78,5 +95,7 @@ __all__ = [
     "new_id",
     "notification_schema",
     "progress_of",
+    "refusal",
+    "steps",
     "superseded",
 ]

@@ -27,7 +27,7 @@ def claim(
     """The id of a run that was PENDING and now is this connector's; None where there is none for it."""
     now = database.now()
     with database.read() as connection:
-        if _refused(connection, connector_id):
+        if refused(connection, connector_id):
             return None
         full = _full_sources(connection)
         query = (
@@ -52,7 +52,7 @@ def claim(
     return None
 
 
-def _refused(connection: sa.Connection, connector_id: str) -> bool:
+def refused(connection: sa.Connection, connector_id: str) -> bool:
     """Whether the connector is draining or was disassociated."""
     row = connection.execute(
         sa.select(connectors.c.draining_at, connectors.c.disassociated_at).where(connectors.c.id == connector_id)

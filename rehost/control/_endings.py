@@ -52,7 +52,7 @@ def complete(database: Database, run_id: str, image: Image) -> None:
             "missed": 0,
             "lag_seconds": lag,
         }
-        if job.is_live:
+        if job.is_live and not job.spec.ended:
             values |= {"state": JobState.ACTIVE, **_planned(job, run, taken, now)}
         connection.execute(sa.update(jobs).where(jobs.c.id == job.id).values(values))
         _tell_completed(connection, now, job, run, image, lag)
@@ -111,7 +111,7 @@ def _planned(job: Job, run: Any, taken: datetime, now: datetime) -> dict[str, An
     schedule = Schedule.of(job.spec.schedule)
     if schedule.run_once:
         return {"state": JobState.COMPLETED, "next_run_at": None, "planned_at": now}
-    if job.paused_at is not None:
+    if job.is_held:
         return {}
     server, anchor = job.spec.server, job.anchor_at or job.created_at
     if schedule.continuous:
@@ -129,7 +129,7 @@ def _tried(job: Job, failures: int, now: datetime) -> dict[str, Any]:
         gave_up = JobState.FAILED if schedule.run_once and job.latest_image_id is None else JobState.PAUSED_ON_FAILURE
         return {"state": gave_up, "next_run_at": None, "planned_at": now}
     anchor = job.anchor_at or job.created_at
-    again = None if job.paused_at else schedule.after_failure(job.spec.server, failures, now, anchor)
+    again = None if job.is_held else schedule.after_failure(job.spec.server, failures, now, anchor)
     return {"state": JobState.FAILING, "next_run_at": again, "planned_at": now}
 
 

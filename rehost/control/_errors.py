@@ -7,7 +7,9 @@ RehostError
     ├── DatabaseUnusable      not a database, read-only, newer than this program, an unknown scheme
     ├── Unknown               no such job, run or image
     ├── RunIsOpen             a job has a run that has not ended
-    └── NothingToRetry        the last run of a job has not failed
+    ├── NothingToRetry        the last run of a job has not failed
+    ├── PhaseRefused          an application cannot go to that phase from where it stands
+    └── ApplicationHeld       retryable: somebody cuts the application over at this moment
 """
 
 from __future__ import annotations
@@ -43,3 +45,14 @@ class RunIsOpen(ControlError):
 
 class NothingToRetry(ControlError):
     template = "the last run of {server} has not failed; `rehost run {server}` starts another one"
+
+
+class PhaseRefused(ControlError):
+    template = "application {application}: {reason}"
+
+
+class ApplicationHeld(ControlError):
+    """`until` moves on while its holder lives."""
+
+    template = "application {application} is cut over by {holder} at this moment"
+    retryable = True

@@ -5,8 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from typing import Protocol, TypeVar
 
-from rehost.control._records import Run
+
+class Leased(Protocol):
+    """What is held by a lease: a run, a power request."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def connector_id(self) -> str | None: ...
+
+    @property
+    def lease_until(self) -> datetime | None: ...
+
+
+_Held = TypeVar("_Held", bound=Leased)
 
 #: What `lease_until` says of a run whose connector gave it up, or is known to be dead.
 LET_GO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -15,7 +30,7 @@ LET_GO = datetime(1970, 1, 1, tzinfo=UTC)
 class LeaseWatch:
     """One connector's view of the leases of others.
 
-    A run is an orphan when it was let go of, or when its lease has stood still for `seconds` of this process's own,
+    A run, or a power request, is an orphan when it was let go of, or when its lease has stood still for `seconds` of this process's own,
     monotonic time. So a clock that is wrong or is set, a database that was away, and a machine that slept make no orphans.
     """
 
@@ -23,8 +38,8 @@ class LeaseWatch:
         self.seconds, self._elapsed = seconds, elapsed
         self._seen: dict[str, tuple[datetime | None, str | None, float]] = {}
 
-    def orphans(self, active: Iterable[Run]) -> list[Run]:
-        """Those of `active`, all ACTIVE runs of the sources served, that nobody holds."""
+    def orphans(self, active: Iterable[_Held]) -> list[_Held]:
+        """Those of `active`, all that are ACTIVE of the sources served, that nobody holds."""
         now = self._elapsed()
         seen, found = {}, []
         for run in active:

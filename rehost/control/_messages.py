@@ -26,7 +26,12 @@ NOTIFIABLE = {
     "job-resumed": "a person has resumed a job",
     "job-deleted": "a job has ended",
     "lag-exceeded": "a continuous job fell behind its target lag",
+    "phase-entered": "an application goes to another phase",
+    "phase-reached": "everything of an application's phase came to a good end",
+    "phase-failed": "something of an application's phase did not; the message says what, and what to do",
 }
+#: Those that are of an application, not of one server.
+_OF_APPLICATION = ("phase-entered", "phase-reached", "phase-failed")
 
 
 def message_of(
@@ -39,7 +44,7 @@ def message_of(
         "event": kind,
         "at": at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         "stack": job.spec.stack,
-        "server": job.spec.server,
+        "server": None if kind in _OF_APPLICATION else job.spec.server,
         "application": job.spec.application,
         "source": job.spec.source_name,
         "job": job.id,

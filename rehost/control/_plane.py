@@ -9,6 +9,7 @@ from typing import Self
 import sqlalchemy as sa
 
 from rehost.control import _history
+from rehost.control._applications import Applications
 from rehost.control._catalog import Catalogs
 from rehost.control._clock import Clock
 from rehost.control._connectors import Connectors
@@ -17,6 +18,7 @@ from rehost.control._events import Events
 from rehost.control._images import Images, image_of
 from rehost.control._jobs import Jobs, job_of
 from rehost.control._outbox import Outbox
+from rehost.control._power import PowerRequests
 from rehost.control._records import Image, JobState, JobStatus, Run, RunDisk
 from rehost.control._runs import Runs, disk_of, run_of
 from rehost.control._spreading import Spreading
@@ -29,6 +31,7 @@ class ControlPlane:
 
     def __init__(self, database: Database) -> None:
         self._db = database
+        self.applications = Applications(database)
         self.jobs = Jobs(database)
         self.runs = Runs(database)
         self.images = Images(database)
@@ -38,6 +41,7 @@ class ControlPlane:
         self.catalogs = Catalogs(database)
         self.whole_copies = WholeCopies(database)
         self.spreading = Spreading(database)
+        self.power = PowerRequests(database)
 
     @classmethod
     def open(cls, url: str, *, clock: Clock | None = None) -> Self:

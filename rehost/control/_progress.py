@@ -39,6 +39,14 @@ def advice(status: JobStatus, healthy: Collection[Connector], now: datetime) -> 
         return "its end was interrupted: `pulumi up` (or `destroy`) again"
     if run is not None and run.state is RunState.ACTIVE and all(each.id != run.connector_id for each in healthy):
         return f"its connector gives no sign of life; another one takes over within a minute{_start(served, source)}"
+    if job.spec.ended:
+        return None
+    if job.held_by is not None:
+        return (
+            None
+            if job.state is not JobState.FAILING
+            else f"held by the cutover of {job.held_by}, which goes on with `pulumi up`"
+        )
     if job.paused_at is not None:
         return f"paused by a person: `rehost resume {server}` lets it go on"
     if job.state in (JobState.PAUSED_ON_FAILURE, JobState.FAILED):

@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from rehost.control._life_cycle import Phase, Standing
+
 Json = Mapping[str, Any]
 
 
@@ -48,6 +50,26 @@ class RunKind(StrEnum):
     FINAL = "FINAL"  # the last one, for a cutover
 
 
+class PowerAction(StrEnum):
+    OFF = "off"
+    QUIESCE = "quiesce"
+    ON = "on"
+    LOOK = "look"
+
+
+class PowerState(StrEnum):
+    """Of a power request."""
+
+    PENDING = "PENDING"
+    ACTIVE = "ACTIVE"
+    DONE = "DONE"
+    FAILED = "FAILED"
+
+    @property
+    def is_open(self) -> bool:
+        return self in (PowerState.PENDING, PowerState.ACTIVE)
+
+
 @dataclass(frozen=True)
 class JobSpec:
     """What the spec declares of one server's replication. No secret is in it, only references."""
@@ -66,6 +88,7 @@ class JobSpec:
     max_concurrent_runs: int | None = None  # of the whole source
     notify: tuple[Json, ...] | list[Json] = ()  # channels: name, events, and topic or webhook
     throttle: str | None = None  # as the spec has it; the source's own is in `source`
+    ended: bool = False  # its application is complete: no run starts any more, what is in use stays
 
 
 @dataclass(frozen=True)
@@ -81,6 +104,12 @@ class Job:
     paused_at: datetime | None = None  # by a person
     missed: int = 0  # moments that passed without a run, since the last that completed
     lag_seconds: int | None = None  # how old the last image had become when the next one was there
+    held_by: str | None = None  # the application whose cutover took its last run
+
+    @property
+    def is_held(self) -> bool:
+        """Whether no run starts by itself."""
+        return self.paused_at is not None or self.held_by is not None or self.spec.ended
 
     @property
     def is_live(self) -> bool:
@@ -110,6 +139,29 @@ class Run:
     missed: int = 0  # of a MISSED run: how many moments it stands for, up to `missed_until`
     missed_until: datetime | None = None
     sent_bytes: int | None = None  # once it has ended
+
+
+@dataclass(frozen=True)
+class PowerRequest:
+    """`result`: `before` and `after` ("on", "off", "paused", "unknown"), and `how` ("already", "shutdown", "forced", "paused",
+    "on", "left", "resumed"); of a `look`, `power` and `changed` (None where the source cannot tell)."""
+
+    id: str
+    job_id: str
+    token: str
+    action: PowerAction
+    state: PowerState
+    run_id: str | None
+    shutdown_seconds: float
+    restore: bool
+    before: str | None  # what it was when a connector came to it first
+    result: Json
+    message: str | None
+    requested_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    connector_id: str | None
+    lease_until: datetime | None
 
 
 @dataclass(frozen=True)
@@ -243,3 +295,61 @@ class CatalogServer:
     facts: Json
     seen_at: datetime
     gone_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Application:
+    """Where an application stands."""
+
+    stack: str
+    name: str
+    servers: tuple[str, ...]
+    phase: Phase
+    entry: int  # counts the phases that it entered
+    entered_at: datetime
+    reached_at: datetime | None  # None until its phase has come to a good end
+    reached: str | None  # the last phase that did
+    force: str | None
+    wave: str | None
+    message: str | None  # why its phase did not come to a good end
+    holder: str | None  # who cuts it over
+    lease_until: datetime | None
+    attempt: int  # counts its cutovers, and those that were given up
+    sources: Json  # by server, what its cutover did to it and going back undoes
+    final_runs: Json  # by server, run id
+    cut_at: datetime | None  # when the last final run was there
+    tested: Json  # by server: run, image
+    tested_at: datetime | None
+    outage_started_at: datetime | None
+    outage_ended_at: datetime | None
+    launch_started_at: datetime | None
+    launch_seconds: float | None  # of the last launch that was timed, with its validations
+    launched_phase: str | None
+
+    @property
+    def is_reached(self) -> bool:
+        return self.reached_at is not None
+
+    @property
+    def standing(self) -> Standing:
+        return Standing(self.phase, self.is_reached, frozenset(self.servers), frozenset(self.tested))
+
+    @property
+    def outage_seconds(self) -> float | None:
+        """How long nobody could use it, once that is over."""
+        if self.outage_started_at is None or self.outage_ended_at is None:
+            return None
+        return (self.outage_ended_at - self.outage_started_at).total_seconds()
+
+
+@dataclass(frozen=True)
+class PhaseChange:
+    """One entry of an application's history."""
+
+    entry: int
+    from_phase: str | None
+    phase: str
+    entered_at: datetime
+    reached_at: datetime | None
+    force: str | None
+    message: str | None  # why it did not come to a good end

@@ -42,21 +42,24 @@ class Runs:
     def request(self, job_id: str, *, token: str, kind: RunKind = RunKind.ON_DEMAND) -> Run:
         """Ask for a run now; the same token gives the same run, and a run that is open already is the one given.
 
-        A FINAL run has to be of a later moment than the request: it raises `RunIsOpen` while another one is open.
+        A FINAL run has to be of a later moment than the request. A scheduled run that has not begun becomes it; while
+        another one is open it raises `RunIsOpen`. No blackout, schedule or pause holds it up.
         """
         for _ in range(3):
             try:
                 with self._db.write() as connection:
                     known = sa.select(runs).where(runs.c.job_id == job_id, sa.or_(runs.c.token == token, _OPEN))
                     row = connection.execute(known.order_by(_OPEN)).first()
-                    if row is not None and kind is RunKind.FINAL and row.token != token:
-                        raise RunIsOpen(job=job_id, run=row.id)
                     if row is not None and row.kind == RunKind.AUTOMATIC and row.state == RunState.PENDING:
                         # Somebody waits for it now: no blackout holds it up, and it does not become MISSED.
+                        values: dict[str, Any] = {"kind": kind, "not_before": None, "start_by": None}
+                        values |= {"token": token} if kind is RunKind.FINAL else {}
                         connection.execute(
-                            sa.update(runs).where(runs.c.id == row.id).values(kind=kind, not_before=None, start_by=None)
+                            sa.update(runs).where(runs.c.id == row.id, runs.c.state == RunState.PENDING).values(values)
                         )
                         row = connection.execute(sa.select(runs).where(runs.c.id == row.id)).one()
+                    if row is not None and kind is RunKind.FINAL and row.token != token:
+                        raise RunIsOpen(job=job_id, run=row.id)
                     if row is None:
                         state = connection.execute(
                             sa.select(jobs.c.state).where(jobs.c.id == job_id)

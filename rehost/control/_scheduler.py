@@ -40,6 +40,7 @@ def schedule_due(database: Database, sources: Collection[str] | None) -> int:
         .where(
             _RUNS_BY_ITSELF,
             jobs.c.paused_at.is_(None),
+            jobs.c.held_by.is_(None),
             sa.or_(jobs.c.next_run_at <= now, jobs.c.planned_at > now + SET_BACK),
         )
     )
@@ -75,7 +76,7 @@ def _take_moment(database: Database, row: Any, now: datetime) -> bool:
             landed = connection.execute(
                 sa.update(jobs)
                 .where(jobs.c.id == job.id, jobs.c.next_run_at.is_not_distinct_from(row.next_run_at), _RUNS_BY_ITSELF)
-                .where(jobs.c.paused_at.is_(None))
+                .where(jobs.c.paused_at.is_(None), jobs.c.held_by.is_(None))
                 .values(next_run_at=following, planned_at=now)
             )
             if landed.rowcount != 1 or planned is None or planned > now:

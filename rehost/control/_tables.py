@@ -61,6 +61,7 @@ jobs = sa.Table(
     sa.Column("missed", sa.Integer, nullable=False, server_default="0"),
     sa.Column("lag_seconds", sa.BigInteger),
     sa.Column("max_concurrent_runs", sa.Integer),
+    sa.Column("held_by", sa.String(255)),  # the application whose cutover took its last run
     sa.Index("ix_jobs_due", "next_run_at"),
 )
 
@@ -250,6 +251,75 @@ grants = sa.Table(
     sa.Column("region", sa.String(64), primary_key=True),
     sa.Column("key_arn", sa.String(255), primary_key=True),
     sa.Column("account", sa.String(12), primary_key=True),
+)
+
+applications = sa.Table(
+    "applications",
+    metadata,
+    sa.Column("stack", sa.String(255), primary_key=True),
+    sa.Column("name", sa.String(255), primary_key=True),
+    sa.Column("servers", sa.JSON, nullable=False),
+    sa.Column("phase", sa.String(32), nullable=False),
+    sa.Column("entry", sa.Integer, nullable=False),  # counts the phases that it entered
+    sa.Column("entered_at", Utc, nullable=False),
+    sa.Column("reached_at", Utc),  # null until its phase has come to a good end
+    sa.Column("reached", sa.String(32)),  # the last phase that did
+    sa.Column("force", sa.Text),
+    sa.Column("wave", sa.String(255)),
+    sa.Column("message", sa.Text),
+    sa.Column("holder", sa.String(255)),  # who cuts it over
+    sa.Column("lease_until", Utc),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("sources", sa.JSON, nullable=False),  # by server, what a cutover did to it and going back undoes
+    sa.Column("final_runs", sa.JSON, nullable=False),  # by server
+    sa.Column("cut_at", Utc),
+    sa.Column("tested", sa.JSON, nullable=False),  # by server, run and image of the last good test
+    sa.Column("tested_at", Utc),
+    sa.Column("outage_started_at", Utc),
+    sa.Column("outage_ended_at", Utc),
+    sa.Column("launch_started_at", Utc),
+    sa.Column("launch_seconds", sa.Float),
+    sa.Column("launched_phase", sa.String(32)),  # that launch_seconds is of
+)
+
+application_phases = sa.Table(
+    "application_phases",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("stack", sa.String(255), nullable=False),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("entry", sa.Integer, nullable=False),
+    sa.Column("from_phase", sa.String(32)),
+    sa.Column("phase", sa.String(32), nullable=False),
+    sa.Column("entered_at", Utc, nullable=False),
+    sa.Column("reached_at", Utc),
+    sa.Column("force", sa.Text),
+    sa.Column("message", sa.Text),
+    sa.Index("ix_application_phases", "stack", "name", "id"),
+)
+
+
+power_requests = sa.Table(
+    "power_requests",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("job_id", sa.String(64), sa.ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("token", sa.String(255), nullable=False),
+    sa.Column("action", sa.String(32), nullable=False),
+    sa.Column("state", sa.String(32), nullable=False),
+    sa.Column("run_id", sa.String(64)),
+    sa.Column("shutdown_seconds", sa.Float, nullable=False),
+    sa.Column("restore", sa.Boolean, nullable=False),
+    sa.Column("before", sa.String(32)),  # written before anything is done
+    sa.Column("result", sa.JSON),
+    sa.Column("message", sa.Text),
+    sa.Column("requested_at", Utc, nullable=False),
+    sa.Column("started_at", Utc),
+    sa.Column("completed_at", Utc),
+    sa.Column("connector_id", sa.String(64)),
+    sa.Column("lease_until", Utc),
+    sa.UniqueConstraint("job_id", "token"),
+    sa.Index("ix_power_requests_open", "state", "id"),
 )
 
 

@@ -13,6 +13,7 @@ SourceError
 ├── DiskMissing           a disk of the server is not there
 ├── DiskUnreadable        it is there, but may not or cannot be read
 ├── DiskUnsuitable        it can be read, but not replicated: format, size, kind of file
+├── PowerImpossible       the source has no power over its servers
 ├── QuiesceImpossible     the guest cannot be quiesced here and the spec requires it
 ├── FreezeFailed          the source could not take the point in time               (retryable)
 ├── SourceChanged         bytes of more than one moment may have been read           (a new run may succeed)
@@ -101,6 +102,12 @@ class DiskUnsuitable(SourceError):
     """Attributes: `path`, `reason` (ends with what to do)."""
 
     template = "the disk {path} cannot be replicated: {reason}"
+
+
+class PowerImpossible(SourceError):
+    """Attributes: `name`, `reason` (ends with what to do)."""
+
+    template = "{name} cannot be powered on or off: {reason}"
 
 
 class QuiesceImpossible(SourceError):

@@ -8,6 +8,7 @@ again. Where files cannot be cloned, they are read themselves, and `check` says 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -30,6 +31,8 @@ from rehost.sources._image_frozen import (
 )
 from rehost.sources._image_layered import Image, position_of_files
 from rehost.sources._image_layers import DRIVERS, Stretch
+from rehost.sources._power import any_changed
+from rehost.sources._protocol import ChangePosition
 
 #: Makes the open file `target` a clone of the open file `source`, or raises OSError.
 Cloner = Callable[[int, int], None]
@@ -171,6 +174,36 @@ def _as_fingerprints(
         advice = "stop what writes to it, or keep it on a file system with reflinks (XFS, Btrfs), and run again"
         raise SourceChanged(path=_busiest(disks, fds), what=what, advice=advice)
     return prints
+
+
+def written_since(disk: Disk, since: ChangePosition | None, root: Path) -> bool | None:
+    """Whether a file of `disk` was written to after `since`, by the inodes; None where they do not tell."""
+    with ExitStack() as stack:
+        fd = open_disk(disk.path)
+        stack.callback(os.close, fd)
+        layered = form_of(disk, fd) in DRIVERS
+        fds = Image.open(disk.path, root, disk.stretch, stack).fds if layered else (fd,)
+        now = [Fingerprint.of(each) for each in fds]
+    try:
+        texts = json.loads(since or "") if layered else [since or ""]
+        before = [Fingerprint.parse(str(text)) for text in texts]
+    except (ValueError, TypeError):
+        return None  # not a position of this disk, or one that was taken while somebody wrote
+    if len(before) != len(now):
+        return True
+    return any_changed(_written(old, new) for old, new in zip(before, now, strict=True))
+
+
+def _written(before: Fingerprint, now: Fingerprint) -> bool | None:
+    if not before.difference(now):
+        return False
+    same_bytes_perhaps = (before.device, before.inode, before.size, before.mtime_ns) == (
+        now.device,
+        now.inode,
+        now.size,
+        now.mtime_ns,
+    )
+    return None if same_bytes_perhaps else True  # a new name, owner or mode sets the change time as well
 
 
 def form_of(disk: Disk, fd: int) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 from rehost.sources._errors import (
     DiskMissing,
     LocatorInvalid,
+    PowerImpossible,
     QuiesceImpossible,
     ServerNotFound,
     SourceConfigInvalid,
@@ -24,12 +25,22 @@ from rehost.sources._errors import (
     SourceUnavailable,
 )
 from rehost.sources._image_file import check_suitable, open_disk
-from rehost.sources._image_freeze import Cloner, Disk, form_of, freeze_images
+from rehost.sources._image_freeze import Cloner, Disk, form_of, freeze_images, written_since
 from rehost.sources._image_frozen import FrozenImages, open_frozen, parse_token
 from rehost.sources._image_layers import DRIVERS, layers_of
 from rehost.sources._image_qemu import virtual_size
 from rehost.sources._ovf import is_ova, ova_disks, ovf_disks
-from rehost.sources._protocol import DiscoveredDisk, DiscoveredServer, Locator, Quiesce
+from rehost.sources._power import any_changed
+from rehost.sources._protocol import (
+    ChangePosition,
+    Concern,
+    DiscoveredDisk,
+    DiscoveredServer,
+    Locator,
+    Power,
+    Quiesce,
+    Severity,
+)
 from rehost.sources._reflink import reflink
 
 #: What VMware and VirtualBox write beside their disks.
@@ -75,11 +86,12 @@ class ImagesSource:
             except SourceError as error:
                 facts["problem"] = str(error)
             if disks or facts:
-                yield DiscoveredServer(name=entry.name, locator=locator, disks=disks, facts=facts)
+                concerns = [_NO_POWER] if disks else []
+                yield DiscoveredServer(entry.name, locator, disks, facts, concerns)
 
     def inspect(self, server: Locator) -> DiscoveredServer:
         disks = self._locate(server)
-        return DiscoveredServer(disks[0].path.stem, server, [self._describe(disk) for disk in disks])
+        return DiscoveredServer(disks[0].path.stem, server, [self._describe(disk) for disk in disks], {}, [_NO_POWER])
 
     def _describe(self, disk: Disk) -> DiscoveredDisk:
         fd = open_disk(disk.path)
@@ -112,8 +124,33 @@ class ImagesSource:
     def reopen(self, token: str) -> FrozenImages:
         return open_frozen(*parse_token(token, self._root), self._root)
 
+    def power(self, server: Locator) -> Power:
+        self._locate(server)
+        return Power.UNKNOWN
+
+    def shut_down(self, server: Locator) -> bool:
+        raise self._no_power(server)
+
+    def power_off(self, server: Locator) -> None:
+        raise self._no_power(server)
+
+    def pause(self, server: Locator) -> None:
+        raise self._no_power(server)
+
+    def power_on(self, server: Locator, *, to: Power = Power.ON) -> None:
+        raise self._no_power(server)
+
+    def changed(self, server: Locator, since: Mapping[str, ChangePosition]) -> bool | None:
+        """By the files' inodes: nothing is read."""
+        return any_changed(written_since(disk, since.get(disk.key), self._root) for disk in self._locate(server))
+
     def close(self) -> None:
         """Nothing is held."""
+
+    def _no_power(self, server: Locator) -> PowerImpossible:
+        return PowerImpossible(
+            name=self._locate(server)[0].path.stem, reason=f"{_NO_POWER.message}; {_NO_POWER.remedy}"
+        )
 
     def _locate(self, locator: Locator) -> list[Disk]:
         """A server's disks, the root disk first."""
@@ -215,6 +252,14 @@ class ImagesSource:
         times = Counter(names)
         for path, name in zip(paths, names, strict=True):
             yield _Entry(name if times[name] == 1 else path.name, path)
+
+
+_NO_POWER = Concern(
+    "images-no-power",
+    Severity.INFO,
+    "it is a folder of images, and whether a server runs on them is not seen here",
+    "shut the server down yourself before its cutover, and set `cutover: {power: keep}`",
+)
 
 
 def _listed(folder: Path) -> list[Path]:

@@ -18,12 +18,14 @@ from rehost.sources._errors import (
     ReadFailed,
     ServerNotFound,
 )
+from rehost.sources._power import any_changed
 from rehost.sources._protocol import (
     ChangePosition,
     Consistency,
     DiscoveredDisk,
     DiscoveredServer,
     Locator,
+    Power,
     Quiesce,
 )
 
@@ -54,6 +56,8 @@ class MemorySource:
         self._lock = threading.Lock()
         self.max_read = max_read
         self.failing_reads = 0  # so many of the next reads fail
+        self.listens = True  # whether guests shut down when they are asked to
+        self._power = dict.fromkeys(servers, Power.ON)
 
     def content(self, server: str, disk: int) -> bytes:
         """What the disk holds now."""
@@ -104,8 +108,45 @@ class MemorySource:
         with self._lock:
             if token not in self._frozen:
                 disks = [FrozenMemoryDisk(self, n, disk) for n, disk in enumerate(self._servers[name])]
-                self._frozen[token] = FrozenMemory(self, token, disks)
+                off = self._power[name] is Power.OFF
+                consistency = Consistency.OFFLINE if off else Consistency.CRASH
+                self._frozen[token] = FrozenMemory(self, token, disks, consistency)
             return self._frozen[token]
+
+    def power(self, server: Locator) -> Power:
+        name = self._locate(server)
+        with self._lock:
+            return self._power[name]
+
+    def shut_down(self, server: Locator) -> bool:
+        name = self._locate(server)
+        with self._lock:
+            asked = self._power[name] is Power.ON
+            if asked and self.listens:
+                self._power[name] = Power.OFF
+            return asked
+
+    def power_off(self, server: Locator) -> None:
+        self._set(server, Power.OFF)
+
+    def pause(self, server: Locator) -> None:
+        if self.power(server) is Power.ON:
+            self._set(server, Power.PAUSED)
+
+    def power_on(self, server: Locator, *, to: Power = Power.ON) -> None:
+        if to is Power.ON:
+            self._set(server, Power.ON)
+
+    def changed(self, server: Locator, since: Mapping[str, ChangePosition]) -> bool | None:
+        name = self._locate(server)
+        with self._lock:
+            answers = [_changed(disk, since.get(f"disk{n}", "")) for n, disk in enumerate(self._servers[name])]
+        return any_changed(answers)
+
+    def _set(self, server: Locator, power: Power) -> None:
+        name = self._locate(server)
+        with self._lock:
+            self._power[name] = power
 
     def _locate(self, server: Locator) -> str:
         if set(server) != {"name"}:
@@ -166,11 +207,13 @@ class FrozenMemoryDisk:
 
 
 class FrozenMemory:
-    def __init__(self, source: MemorySource, token: str, disks: Sequence[FrozenMemoryDisk]) -> None:
+    def __init__(
+        self, source: MemorySource, token: str, disks: Sequence[FrozenMemoryDisk], consistency: Consistency
+    ) -> None:
         self._source = source
         self.token = token
         self.disks = disks
-        self.consistency = Consistency.CRASH
+        self.consistency = consistency
 
     def check(self) -> None:
         """A copy cannot change."""
@@ -180,6 +223,13 @@ class FrozenMemory:
 
     def release(self) -> None:
         self._source.forget(self.token)
+
+
+def _changed(disk: MemoryDisk, since: ChangePosition) -> bool | None:
+    epoch, _, generation = since.partition(":")
+    if epoch != str(disk.epoch) or not generation.isdecimal():
+        return None
+    return any(after >= int(generation) for after, _ in disk.changes)
 
 
 def _allocated(content: bytes | bytearray) -> Iterator[Extent]:

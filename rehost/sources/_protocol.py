@@ -35,6 +35,15 @@ class Consistency(StrEnum):
     FILESYSTEM = "filesystem"  # the guest's file systems were frozen
 
 
+class Power(StrEnum):
+    """Whether a server runs."""
+
+    ON = "on"
+    OFF = "off"  # nothing of it runs, and what it had in memory is gone
+    PAUSED = "paused"  # it stands still, with its memory: it can go on where it stopped
+    UNKNOWN = "unknown"
+
+
 class Severity(StrEnum):
     """How much a concern weighs."""
 
@@ -145,6 +154,39 @@ class Source(Protocol):
         """The point in time of an earlier `freeze`. Raises `FreezeLost` where it is gone or no longer that moment.
 
         With `FreezeLost` nothing is left to release: what had been made for it is removed.
+        """
+
+    # Power. Each may be repeated; a source without power over its servers answers UNKNOWN and raises `PowerImpossible`.
+
+    def power(self, server: Locator) -> Power:
+        """Whether it runs now. Raises `SourceError`."""
+
+    def shut_down(self, server: Locator) -> bool:
+        """Ask the guest to shut itself down; returns at once, and `power` shows when it has.
+
+        False where there is nobody to ask: no tools, no agent, a server that stands still. Raises `SourceError`.
+        """
+
+    def power_off(self, server: Locator) -> None:
+        """Cut its power; OFF when it returns, and its disks can be frozen still. Raises `SourceError`."""
+
+    def pause(self, server: Locator) -> None:
+        """Make it stand still, with its file systems frozen before where that can be done; PAUSED when it returns.
+
+        One that is off stays off. Raises `SourceError`.
+        """
+
+    def power_on(self, server: Locator, *, to: Power = Power.ON) -> None:
+        """Make it run, from OFF or PAUSED. Raises `SourceError`.
+
+        `to` is what it was before `power_off` or `pause`: with OFF or PAUSED it is left as it is, and only what those two
+        did to keep it readable is undone.
+        """
+
+    def changed(self, server: Locator, since: Mapping[str, ChangePosition]) -> bool | None:
+        """Whether a disk was written to after its position in `since` (key -> position); None where it cannot be told.
+
+        Takes no point in time, and leaves the record of changes as it is. Raises `SourceError`.
         """
 
     def close(self) -> None: ...

@@ -143,6 +143,9 @@ def _application(name: str, entry: Entry) -> Application:
         phase=entry.get("phase", "replicate"),
         groups=tuple(groups[group] for group in order),
         tags=entry.get("tags", {}),
+        force=entry.get("force"),
+        power=entry.get("cutover", {}).get("power"),
+        shutdown_seconds=seconds_of(entry.get("cutover", {}).get("shutdown")),
     )
 
 

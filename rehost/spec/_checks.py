@@ -7,7 +7,6 @@ from datetime import datetime
 
 from rehost.spec._findings import Finding, nearest, short
 from rehost.spec._merge import Merged
-from rehost.spec._messages import LATER_PHASES
 from rehost.spec._yaml import Path
 
 _REFERENCES = (("source", "sources"), ("schedule", "schedules"), ("launchConfig", "launchConfigs"))
@@ -18,6 +17,7 @@ def findings(spec: Merged) -> Iterator[Finding]:
     yield from _references(spec)
     yield from _homes(spec)
     yield from _launches(spec)
+    yield from _power(spec)
     yield from _cycles(spec)
     yield from _windows(spec)
 
@@ -85,14 +85,19 @@ def _launches(spec: Merged) -> Iterator[Finding]:
     for path, server in members(spec):
         phase = spec.text("applications", path[1], "phase")
         entry = spec.get("servers", server)
-        if (
-            phase not in (None, "replicate", *LATER_PHASES)
-            and isinstance(entry, Mapping)
-            and "launchConfig" not in entry
-        ):
+        if phase not in (None, "replicate") and isinstance(entry, Mapping) and "launchConfig" not in entry:
             message = f"server {short(server)} has no launchConfig"
             hint = f"application {short(str(path[1]))} is in phase {phase}, which launches it"
             yield Finding.at(spec.place("servers", server), "no-launch-config", message, hint)
+
+
+def _power(spec: Merged) -> Iterator[Finding]:
+    for path, server in members(spec):
+        where = ("applications", path[1], "cutover", "power")
+        power, source = spec.text(*where), spec.text("servers", server, "source")
+        if power in ("off", "quiesce") and source and spec.text("sources", source, "type") == "images":
+            message = f"power: {power} cannot be done to server {short(server)}: its source is a folder of images"
+            yield Finding.at(spec.place(*where), "no-power", message, "use power: keep, and stop the machine yourself")
 
 
 def _cycles(spec: Merged) -> Iterator[Finding]:

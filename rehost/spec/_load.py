@@ -12,7 +12,7 @@ from rehost.spec._merge import SECTIONS, Merged
 from rehost.spec._model import Estate
 
 #: Findings of the schema that make a value useless to the checks. The others are about a key of it.
-_USELESS = frozenset({"wrong-type", "wrong-value", "duplicate-item", "empty", "later-phase", "secret-value"})
+_USELESS = frozenset({"wrong-type", "wrong-value", "duplicate-item", "empty", "secret-value"})
 
 
 def load(folder: Path, *, root: Path | None = None) -> Estate:

@@ -18,8 +18,6 @@ _WORDS = {
     "boolean": "true or false",
     "number": "a number",
 }
-#: Phases of the life cycle that this version does not carry out.
-LATER_PHASES = ("cutover", "complete")
 
 Told = Iterator[tuple[Path, Finding]]
 
@@ -129,9 +127,6 @@ def _wrong_type(error: Any, where: Position, what: str) -> Finding:
 
 def _not_in(error: Any, path: Path, where: Position, what: str) -> Finding:
     values = [str(value) for value in error.validator_value]
-    if path[-1:] == ("phase",) and error.instance in LATER_PHASES:
-        message = f"the phase {error.instance} is not in this version"
-        return Finding.at(where, "later-phase", message, f"it has {' and '.join(values)}")
     word = error.instance if isinstance(error.instance, str) else ""
     return Finding.at(where, "wrong-value", f"{what} cannot be {_found(error)}", nearest(word, values))
 

@@ -121,6 +121,9 @@ class Application:
     phase: str
     groups: tuple[Group, ...]  # in launch order: a group after those it names
     tags: Mapping[str, str]
+    force: str | None = None  # why it may be cut over untested
+    power: str | None = None  # off, quiesce or keep; None is what its sources can
+    shutdown_seconds: int | None = None  # that a guest has, before its power is cut
 
     @property
     def servers(self) -> tuple[str, ...]:

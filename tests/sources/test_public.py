@@ -14,8 +14,8 @@ from rehost.sources.vsphere import _errors as _vsphere_errors
 PUBLIC = """
 SOURCE_TYPES CertificateRefused ChangePosition ChangesUnknown CommandRefused Concern Consistency CredentialsRefused
 DiscoveredDisk DiscoveredServer DiskMissing DiskUnreadable DiskUnsuitable FreezeFailed FreezeLost FrozenDisk
-FrozenServer ImagesSource Locator LocatorInvalid MemorySource QemuSource Quiesce QuiesceImpossible ReadFailed
-ServerNotFound ServerNotRunning ServerUnsuitable Severity Source SourceChanged SourceConfigInvalid SourceError
+FrozenServer ImagesSource Locator LocatorInvalid MemorySource Power PowerImpossible QemuSource Quiesce
+QuiesceImpossible ReadFailed ServerNotFound ServerNotRunning ServerUnsuitable Severity Source SourceChanged SourceConfigInvalid SourceError
 SourceUnavailable open_source
 """
 
@@ -38,6 +38,7 @@ ERRORS: list[SourceError] = [
     sources.DiskMissing(path="a.raw"),
     sources.DiskUnreadable(path="a.raw", reason="denied"),
     sources.DiskUnsuitable(path="a.raw", reason="empty"),
+    sources.PowerImpossible(name="a", reason="a folder of images"),
     sources.QuiesceImpossible(detail="no agent"),
     sources.FreezeFailed(server="a", reason="no space"),
     sources.SourceChanged(path="a.raw", what="written", advice="stop it"),

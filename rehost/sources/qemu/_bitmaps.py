@@ -76,6 +76,21 @@ def changes_since(monitor: Monitor, disk: Disk, run: str, since: ChangePosition)
     return temporary
 
 
+def written_since(monitor: Monitor, disk: Disk, since: ChangePosition | None) -> bool | None:
+    """Whether anything was written to the disk after the position `since`; None where its bitmap cannot tell."""
+    parsed = _names.parse_position(since or "")
+    if parsed is None:
+        return None
+    base, size = parsed
+    if size != disk.size:
+        return True
+    known = _ours(monitor, disk.node)
+    bitmap = known.get(_named(known, base) or "")
+    if bitmap is None or bitmap.get("inconsistent") or not bitmap["recording"]:
+        return None
+    return bool(bitmap["count"])  # bytes
+
+
 def _forget_useless(monitor: Monitor, disk: Disk, known: Mapping[str, Any], run: str, base: str) -> None:
     parents = {parsed[0]: parsed[1] for name in known if (parsed := _names.parse_bitmap(name)) is not None}
     grandparent = parents.get(base)

@@ -25,6 +25,7 @@ from rehost.sources.qemu._disks import Disk
 from rehost.sources.qemu._frozen import FrozenMachine, Moment, reopen
 from rehost.sources.qemu._machines import Machine
 from rehost.sources.qemu._monitor import Monitor
+from rehost.sources.qemu._power import holds_frozen, is_off
 from rehost.sources.qemu._scratch import Note, Scratch
 
 _MIN_ROOM = 1 << 30  # bytes that must be free in the scratch folder, or as many as the disks have
@@ -157,6 +158,12 @@ def _point_in_time(
     monitor: Monitor, machine: Machine, scratch: Scratch, quiesce: Quiesce, run: str, actions: Sequence[dict[str, Any]]
 ) -> Consistency:
     """Carry the transaction out, with the guest's file systems frozen where that is wanted and can be done."""
+    if is_off(monitor):
+        monitor.execute("transaction", actions=actions)
+        return Consistency.OFFLINE
+    if holds_frozen(monitor, scratch):
+        monitor.execute("transaction", actions=actions)
+        return Consistency.FILESYSTEM
     agent = machine.agent if quiesce is not Quiesce.NONE else None
     if agent is None or not _frozen_guest(agent, scratch, quiesce, run):
         if quiesce is Quiesce.REQUIRE:

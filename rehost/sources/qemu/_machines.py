@@ -149,6 +149,10 @@ class LibvirtMachine:
             raise CommandRefused(place=self.name, command=command, reason=told["desc"], kind=told["class"])
         return answer["return"]
 
+    def virsh(self, command: str, *arguments: str) -> str:
+        """`virsh COMMAND --domain NAME ...`. Raises SourceUnavailable, CommandRefused."""
+        return self._host.virsh(command, "--domain", self.name, *arguments)
+
     def _ask_agent(self, message: str, seconds: float) -> str:
         limit = str(max(1, round(seconds)))
         try:

@@ -7,10 +7,11 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from rehost.sources._errors import SourceUnavailable
 from rehost.sources.qemu import _names
@@ -69,13 +70,17 @@ class Scratch:
 
     def write_note(self, note: Note) -> None:
         """Whole or not at all, and on the disk when it returns. Raises SourceUnavailable."""
-        partial = self._note.with_suffix(".partial")
+        self.write(self._note, note.__dict__)
+
+    def write(self, path: Path, content: Mapping[str, Any]) -> None:
+        """Whole or not at all, and on the disk when it returns. Raises SourceUnavailable."""
+        partial = path.with_suffix(".partial")
         try:
             with open(partial, "w", encoding="utf-8") as file:
-                json.dump(note.__dict__, file)
+                json.dump(content, file)
                 file.flush()
                 os.fsync(file.fileno())
-            partial.rename(self._note)
+            partial.rename(path)
         except OSError as error:
             reason = f"the scratch folder cannot be written to: {error.strerror}"
             raise SourceUnavailable(place=str(self.folder), reason=reason) from error
@@ -87,6 +92,11 @@ class Scratch:
                 path.unlink(missing_ok=True)
             except OSError as error:
                 raise SourceUnavailable(place=str(path), reason=f"it cannot be removed: {error.strerror}") from error
+
+    @property
+    def power_mark(self) -> Path:
+        """Stays when a point in time goes."""
+        return self.folder / f"{self.stem}.power"
 
     @property
     def _note(self) -> Path:

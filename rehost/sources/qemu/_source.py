@@ -7,8 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from rehost.sources._errors import CommandRefused, FreezeLost, LocatorInvalid, SourceConfigInvalid, SourceError
-from rehost.sources._protocol import Concern, DiscoveredDisk, DiscoveredServer, Locator, Quiesce, Severity
-from rehost.sources.qemu import _agent, _disks, _names
+from rehost.sources._protocol import (
+    ChangePosition,
+    Concern,
+    DiscoveredDisk,
+    DiscoveredServer,
+    Locator,
+    Power,
+    Quiesce,
+    Severity,
+)
+from rehost.sources.qemu import _agent, _disks, _names, _power
 from rehost.sources.qemu._freeze import freeze
 from rehost.sources.qemu._frozen import FrozenMachine, Moment, reopen
 from rehost.sources.qemu._machines import LibvirtHost, Machine, Machines, SocketFolder
@@ -64,8 +73,30 @@ class QemuSource:
             raise FreezeLost(detail=str(error)) from error
         return reopen(machine, Scratch.of(self._scratch, machine.name), moment)
 
+    def power(self, server: Locator) -> Power:
+        return _power.power(self._locate(server))
+
+    def shut_down(self, server: Locator) -> bool:
+        return _power.shut_down(*self._both(server))
+
+    def power_off(self, server: Locator) -> None:
+        _power.power_off(*self._both(server))
+
+    def pause(self, server: Locator) -> None:
+        _power.pause(*self._both(server))
+
+    def power_on(self, server: Locator, *, to: Power = Power.ON) -> None:
+        _power.power_on(*self._both(server), to)
+
+    def changed(self, server: Locator, since: Mapping[str, ChangePosition]) -> bool | None:
+        return _power.changed(self._locate(server), since)
+
     def close(self) -> None:
         """Nothing is held."""
+
+    def _both(self, server: Locator) -> tuple[Machine, Scratch]:
+        machine = self._locate(server)
+        return machine, Scratch.of(self._scratch, machine.name)
 
     def _locate(self, locator: Locator) -> Machine:
         if set(locator) != {"name"}:

@@ -50,8 +50,9 @@ def take(client: Client, machine: MachineRecord, *, run: str, quiesce: Quiesce) 
     """
     target = client.managed(vim.VirtualMachine, machine.moref)
     can_quiesce = machine.powered_on and machine.tools_running
-    if quiesce is Quiesce.REQUIRE and machine.powered_on and not can_quiesce:
-        detail = f"VMware Tools do not run in {machine.name}; start them, or set `quiesce: try`"
+    if quiesce is Quiesce.REQUIRE and machine.power != "poweredOff" and not can_quiesce:
+        what = "VMware Tools do not run in" if machine.powered_on else "nobody can be asked in the suspended"
+        detail = f"{what} {machine.name}; start them, or set `quiesce: try`"
         raise QuiesceImpossible(detail=detail)
     wanted = quiesce is not Quiesce.NONE and can_quiesce
     try:

@@ -13,14 +13,16 @@ from pyVmomi import vim
 
 from rehost.sources._errors import DiskUnsuitable, FreezeFailed, FreezeLost, ServerUnsuitable
 from rehost.sources._protocol import (
+    ChangePosition,
     Concern,
     Consistency,
     DiscoveredDisk,
     DiscoveredServer,
     Locator,
+    Power,
     Quiesce,
 )
-from rehost.sources.vsphere import _config, _pool, _privileges, _snapshots
+from rehost.sources.vsphere import _config, _pool, _power, _privileges, _snapshots
 from rehost.sources.vsphere._client import Client
 from rehost.sources.vsphere._concerns import concerns, errors
 from rehost.sources.vsphere._config import Transport
@@ -105,6 +107,26 @@ class VSphereSource:
             raise FreezeLost(detail=f"snapshot {state.snapshot} of {state.name} was removed")
         return FrozenMachine(self._client, state, self._reader(state))
 
+    def power(self, server: Locator) -> Power:
+        return _power.power(self._client, locate(self._client, server))
+
+    def shut_down(self, server: Locator) -> bool:
+        return _power.shut_down(self._client, self._record(server))
+
+    def power_off(self, server: Locator) -> None:
+        _power.power_off(self._client, self._record(server))
+
+    def pause(self, server: Locator) -> None:
+        _power.pause(self._client, self._record(server))
+
+    def power_on(self, server: Locator, *, to: Power = Power.ON) -> None:
+        record = self._record(server)
+        if to is Power.ON:
+            _power.power_on(self._client, record)
+
+    def changed(self, server: Locator, since: Mapping[str, ChangePosition]) -> bool | None:
+        return _power.changed(self._client, self._record(server), since)
+
     def close(self) -> None:
         for reader in self._readers:
             reader.close()
@@ -144,7 +166,7 @@ class VSphereSource:
         if entry.quiesced:
             consistency = Consistency.FILESYSTEM
         else:
-            consistency = Consistency.CRASH if record.powered_on else Consistency.OFFLINE
+            consistency = Consistency.OFFLINE if record.power == "poweredOff" else Consistency.CRASH
         state = FreezeState(
             vcenter=self._vcenter(),
             moref=record.moref,
