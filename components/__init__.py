@@ -2,7 +2,17 @@
 
 from components.application import Application, ApplicationArgs, GroupArgs, WindowArgs
 from components.estate import Estate, EstateArgs
-from components.resources import Cutover, Instance, MachineImage, Milestone, Phase, Readiness, ReplicationJob
+from components.resources import (
+    Cutover,
+    Instance,
+    MachineImage,
+    Milestone,
+    Phase,
+    PostLaunch,
+    Readiness,
+    ReplicationJob,
+    Validation,
+)
 from components.server import Server, ServerArgs
 
 __all__ = [
@@ -16,9 +26,11 @@ __all__ = [
     "MachineImage",
     "Milestone",
     "Phase",
+    "PostLaunch",
     "Readiness",
     "ReplicationJob",
     "Server",
     "ServerArgs",
+    "Validation",
     "WindowArgs",
 ]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pulumi
 
-from components.resources import Cutover, Instance, Milestone, Phase, Readiness
+from components.resources import Cutover, Instance, Milestone, Phase, PostLaunch, Readiness, Validation
 from components.server import Server, ServerArgs
 
 #: Phases in which the application's servers run as instances.
@@ -50,6 +51,8 @@ class ApplicationArgs:
     shutdown_seconds: int | None = None  # that a guest has to shut itself down, before its power is cut
     wave: str | None = None
     window: WindowArgs | None = None
+    validation: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)  # checks by group
+    post_launch: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)  # actions by server, in order
 
 
 class Application(pulumi.ComponentResource):
@@ -128,16 +131,35 @@ class Application(pulumi.ComponentResource):
         for name, group in self._args.groups.items():
             before = [*begin, *(gate for other in group.after for gate in gates[other])]
             protect = self._args.phase == "complete"
-            instances = [
-                self.servers[server].launch(before, cutover=self.cutover, application=self._name, protect=protect)
+            instances = {
+                server: self.servers[server].launch(
+                    before, cutover=self.cutover, application=self._name, protect=protect
+                )
                 for server in group.servers
-            ]
+            }
             gates[name] = self._gates(name, instances)
         return gates
 
-    def _gates(self, _group: str, instances: Sequence[Instance]) -> list[pulumi.Resource]:
-        """What must be good of a group before the next one begins: its instances."""
-        return list(instances)
+    def _gates(self, group: str, instances: Mapping[str, Instance]) -> list[pulumi.Resource]:
+        """What must be good of a group before the next one begins: its instances, their actions, and then its checks."""
+        args = self._args
+        gates: list[pulumi.Resource] = [*instances.values()]
+        for server, instance in instances.items():
+            if actions := args.post_launch.get(server):
+                inputs = {"stack": args.stack, "server": server, "instanceId": instance.id, "actions": list(actions)}
+                options = pulumi.ResourceOptions(parent=self.servers[server], depends_on=[instance])
+                gates.append(PostLaunch(server, inputs, options))
+        if checks := args.validation.get(group):
+            inputs = {
+                "stack": args.stack,
+                "application": self._name,
+                "group": group,
+                "phase": args.phase,
+                "checks": list(checks),
+                "instances": {server: _facts(instance) for server, instance in instances.items()},
+            }
+            gates.append(Validation(f"{self._name}-{group}", inputs, self._after(gates)))
+        return gates
 
     def _milestone(self, gates: Sequence[pulumi.Resource]) -> Milestone:
         inputs = {
@@ -159,3 +181,12 @@ class Application(pulumi.ComponentResource):
     @property
     def instances(self) -> dict[str, Instance]:
         return {name: server.instance for name, server in self.servers.items() if server.instance is not None}
+
+
+def _facts(instance: Instance) -> dict[str, pulumi.Input[str | None]]:
+    return {
+        # An id, not an output: the engine knows it while it previews an update.
+        "instanceId": instance.id,
+        "privateAddress": instance.privateAddress,
+        "publicAddress": instance.publicAddress,
+    }

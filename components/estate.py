@@ -11,6 +11,7 @@ import pulumi
 from components.application import Application, ApplicationArgs, GroupArgs, WindowArgs
 from components.server import Server, ServerArgs
 from rehost import spec
+from rehost.validation import agent_script
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,10 @@ class Estate(pulumi.ComponentResource):
                     shutdown_seconds=app.shutdown_seconds,
                     wave=waves[app.name].name if app.name in waves else None,
                     window=window_args(waves.get(app.name)),
+                    validation={
+                        group: [check_args(each) for each in checks] for group, checks in app.validation.items()
+                    },
+                    post_launch={server: post_launch_args(app, server) for server in app.servers},
                 ),
                 child,
             )
@@ -117,6 +122,39 @@ def notification_args(channel: spec.Notification) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
+def check_args(check: spec.Check) -> dict[str, Any]:
+    """A check as a Validation carries it; what is not set is left out."""
+    values = {
+        "name": check.name,
+        "kind": check.kind,
+        "settings": dict(check.settings),
+        "server": check.server,
+        "timeout": check.timeout_seconds,
+        "interval": check.interval_seconds,
+        "attempts": check.attempts,
+    }
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def post_launch_args(application: spec.Application, server: str) -> list[dict[str, Any]]:
+    """The actions on one server in the application's phase, in order; what is as it is by default is left out."""
+    phase = "cutover" if application.phase == "complete" else application.phase
+    found = []
+    for each in application.post_launch:
+        if phase not in each.phases or (each.servers is not None and server not in each.servers):
+            continue
+        values = {
+            "name": each.name,
+            "action": each.action,
+            "ssm": dict(each.ssm) if each.ssm else None,
+            "settings": dict(each.settings) or None,
+            "mustSucceed": None if each.must_succeed else False,
+            "timeout": each.timeout_seconds,
+        }
+        found.append({key: value for key, value in values.items() if value is not None})
+    return found
+
+
 def server_args(
     server: spec.Server,
     application: spec.Application | None,
@@ -175,7 +213,14 @@ def server_args(
             "imdsv2": config.imdsv2,
             "tags": {**tags, **config.tags},
         }
+        if application and any(each["action"] == "install-ssm-agent" for each in _ready(application, server.name)):
+            # Systems Manager cannot install its own agent. User data of one's own is left as it is.
+            launch["userData"] = launch["userData"] or agent_script(image.platform)
     return ServerArgs(_without_nothing(job), _without_nothing(launch), image.run, config.protect if config else False)
+
+
+def _ready(application: spec.Application, server: str) -> list[dict[str, Any]]:
+    return [each for each in post_launch_args(application, server) if "action" in each]
 
 
 def _without_nothing(values: dict[str, Any]) -> dict[str, Any]:

@@ -17,8 +17,10 @@ from providers import (
     MachineImageProvider,
     MilestoneProvider,
     PhaseProvider,
+    PostLaunchProvider,
     ReadinessProvider,
     ReplicationJobProvider,
+    ValidationProvider,
 )
 
 Inputs = Mapping[str, Any]
@@ -75,3 +77,13 @@ class Instance(Resource, module="rehost", name="Instance"):
     def __init__(self, name: str, inputs: Inputs, opts: pulumi.ResourceOptions | None = None) -> None:
         outputs = {"instanceId": None, "privateAddress": None, "publicAddress": None}
         super().__init__(InstanceProvider(), name, {**inputs, **outputs}, opts)
+
+
+class PostLaunch(Resource, module="rehost", name="PostLaunch"):
+    def __init__(self, name: str, inputs: Inputs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(PostLaunchProvider(), name, dict(inputs), opts)
+
+
+class Validation(Resource, module="rehost", name="Validation"):
+    def __init__(self, name: str, inputs: Inputs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(ValidationProvider(), name, dict(inputs), opts)

@@ -9,8 +9,10 @@ from providers.instance import InstanceProvider
 from providers.machine_image import MachineImageProvider
 from providers.milestone import MilestoneProvider
 from providers.phase import PhaseProvider
+from providers.post_launch import PostLaunchProvider
 from providers.readiness import ReadinessProvider
 from providers.replication_job import ReplicationJobProvider
+from providers.validation import ValidationProvider
 
 __all__ = [
     "CutoverProvider",
@@ -18,6 +20,8 @@ __all__ = [
     "MachineImageProvider",
     "MilestoneProvider",
     "PhaseProvider",
+    "PostLaunchProvider",
     "ReadinessProvider",
     "ReplicationJobProvider",
+    "ValidationProvider",
 ]

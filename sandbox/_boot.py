@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sandbox._agents import AGENT_SOCKET, AgentAway, Agents
 from sandbox._store import BLOCK_SIZE, GIB, Snapshot
 from sandbox.machines import accelerator
 
@@ -32,14 +34,22 @@ class Guests:
     """The machines behind the instances. Starting one returns at once; its disks are made and booted in the background."""
 
     def __init__(self, folder: Path, *, boot: bool = True) -> None:
-        self.folder = folder
+        self.folder = folder.absolute()  # QEMU runs in each guest's own
+        self.agents = Agents(self.folder)
         self.emulator = shutil.which("qemu-system-x86_64") if boot else None
         self._guests: dict[str, Guest] = {}
         self._lock = threading.Lock()
         self._seats = threading.Semaphore(AT_ONCE)
         shutil.rmtree(folder, ignore_errors=True)  # what a killed sandbox left: its QEMU processes died with it
 
-    def start(self, instance_id: str, disks: Sequence[tuple[str, Snapshot]], boot_mode: str | None) -> None:
+    def start(
+        self,
+        instance_id: str,
+        disks: Sequence[tuple[str, Snapshot]],
+        boot_mode: str | None,
+        user_data: str | None = None,
+    ) -> None:
+        """`user_data` is a script for the first boot: there is no metadata service, so the guest's agent is given it."""
         if self.emulator is None or not disks:
             return
         self.stop(instance_id)
@@ -49,6 +59,12 @@ class Guests:
             self._guests[instance_id] = guest
         guest.folder.mkdir(parents=True, exist_ok=True)
         threading.Thread(target=self._run, args=(guest,), name=f"guest-{instance_id}", daemon=True).start()
+        if user_data and user_data.startswith("#!"):
+            script = f"exec >/dev/console 2>&1 </dev/null\n{user_data}"
+            start = threading.Thread(
+                target=self._first_boot, args=(guest, instance_id, script), name=f"user-data-{instance_id}", daemon=True
+            )
+            start.start()
 
     def stop(self, instance_id: str) -> None:
         """Power off. The disks stay for a start, as EBS volumes do; the console, too."""
@@ -57,6 +73,7 @@ class Guests:
         if guest is None:
             return
         guest.ended.set()
+        self.agents.of(instance_id).close()
         if guest.process is not None:
             guest.process.kill()
             guest.process.wait()
@@ -80,6 +97,13 @@ class Guests:
         for instance_id in list(self._guests):
             self.stop(instance_id)
 
+    def _first_boot(self, guest: Guest, instance_id: str, script: str) -> None:
+        agent = self.agents.of(instance_id)
+        while not guest.ended.wait(1.0):
+            with contextlib.suppress(AgentAway):
+                agent.start(script)
+                return
+
     def _run(self, guest: Guest) -> None:
         with self._seats:
             arguments = [
@@ -95,6 +119,8 @@ class Guests:
                 "1",
             ]
             arguments += ["-accel", accelerator(), "-serial", f"file:{guest.folder / 'console'}"]
+            # Relative: the path of a socket has 107 characters at most.
+            arguments += ["-serial", f"unix:{AGENT_SOCKET},server=on,wait=off"]
             if guest.firmware:
                 arguments += ["-bios", guest.firmware]
             for number, (serial, snapshot) in enumerate(guest.disks):
@@ -106,12 +132,14 @@ class Guests:
             with self._lock:
                 if guest.ended.is_set() or self.emulator is None:
                     return
-                guest.process = subprocess.Popen(
-                    [self.emulator, *arguments],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=(guest.folder / "qemu.log").open("wb"),
-                )
+                with (guest.folder / "qemu.log").open("wb") as log:
+                    guest.process = subprocess.Popen(
+                        [self.emulator, *arguments],
+                        cwd=guest.folder,
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.DEVNULL,
+                        stderr=log,
+                    )
             guest.process.wait()
 
 

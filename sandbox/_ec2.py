@@ -268,7 +268,8 @@ def install(ec2: Ec2) -> None:
             ec2.launches[self.region, token] = (fingerprint, reservation)
         if isinstance(image, SandboxAmi):
             for instance in reservation.instances:
-                ec2.guests.start(instance.id, _disks(ec2, instance), image.boot_mode)
+                data = base64.b64decode(self._get_param("UserData") or "").decode("utf-8", "replace")
+                ec2.guests.start(instance.id, _disks(ec2, instance), image.boot_mode, data)
         return result
 
     def change(name: str, then: Any) -> Any:

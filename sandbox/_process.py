@@ -33,6 +33,10 @@ class Sandbox(ServerProcess):
         """The next VM import tasks end without an image, with a message of AWS's."""
         self._call("POST", "imports", {"message": message, "count": count})
 
+    def set_quotas(self, **values: float) -> None:
+        """Quotas of the account, by code; dashes are underscores: `set_quotas(L_1216C47A=64)`."""
+        self._call("POST", "quotas", {code.replace("_", "-"): value for code, value in values.items()})
+
     def clear_faults(self) -> None:
         self._call("DELETE", "faults")
 

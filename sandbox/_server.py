@@ -24,7 +24,10 @@ from sandbox._copies import default_key
 from sandbox._ebs import Answer, EbsApi, EbsError, Request
 from sandbox._ec2 import Ec2, install
 from sandbox._faults import Faults
+from sandbox._quotas import Quotas
+from sandbox._quotas import install as install_quotas
 from sandbox._requests import backend, service_backends
+from sandbox._ssm import SystemsManager, install_systems_manager
 from sandbox._state import SavedState
 from sandbox._store import Snapshot, SnapshotStore
 
@@ -63,6 +66,9 @@ class SandboxApp:
             self.store, on_start=self._on_start, default_encryption=_default_encryption, default_key=default_key
         )
         install(self.ec2)
+        install_systems_manager(SystemsManager(self.guests.agents))
+        self.quotas = Quotas()
+        install_quotas(self.quotas)
         self.moto = DomainDispatcherApplication(create_backend_app)
         self.saved = SavedState(state / "moto.pickle")
         self.saved.load(self.ec2)
@@ -174,6 +180,8 @@ class SandboxApp:
                 result = self.faults.listing()
             elif path == "/_sandbox/imports" and method == "POST":
                 self.ec2.imports.fail(str(asked["message"]), int(asked.get("count", 1)))
+            elif path == "/_sandbox/quotas" and method == "POST":
+                self.quotas.set(asked)
             elif path == "/_sandbox/stats":
                 by_key = self.faults.calls()
                 total: Counter[str] = sum((Counter(counts) for counts in by_key.values()), Counter())

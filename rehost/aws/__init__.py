@@ -1,6 +1,8 @@
 """AWS: the only place that speaks boto3, and the data plane of the EBS direct APIs."""
 
+from rehost.aws._account import Account, InstanceTypeView, LiveInstance, SubnetView
 from rehost.aws._aws import Aws, Owned
+from rehost.aws._commands import Commands, Invocation, ManagedNode
 from rehost.aws._ebs import EbsDirect, SnapshotSink, SnapshotView
 from rehost.aws._errors import (
     AccessDenied,
@@ -23,7 +25,7 @@ from rehost.aws._errors import (
 )
 from rehost.aws._images import DiskImage, ImageView
 from rehost.aws._imports import ImportProgress, ImportRequest, ImportTask
-from rehost.aws._instances import InstanceView, LaunchRequest
+from rehost.aws._instances import Instances, InstanceView, LaunchRequest
 from rehost.aws._preflight import KeyView, Problem
 from rehost.aws._retry import RetryPolicy
 from rehost.aws._session import AwsSettings, Identity
@@ -35,10 +37,12 @@ __all__ = [
     "STACK_TAG",
     "TOKEN_TAG",
     "AccessDenied",
+    "Account",
     "Aws",
     "AwsError",
     "AwsSettings",
     "ChecksumMismatch",
+    "Commands",
     "CredentialsMissing",
     "CredentialsRefused",
     "DiskImage",
@@ -49,10 +53,15 @@ __all__ = [
     "ImportProgress",
     "ImportRequest",
     "ImportTask",
+    "InstanceTypeView",
     "InstanceView",
+    "Instances",
     "Interrupted",
+    "Invocation",
     "KeyView",
     "LaunchRequest",
+    "LiveInstance",
+    "ManagedNode",
     "NotFound",
     "NotOurs",
     "Owned",
@@ -66,6 +75,7 @@ __all__ = [
     "SnapshotFailed",
     "SnapshotSink",
     "SnapshotView",
+    "SubnetView",
     "Throttled",
     "TooSlow",
 ]

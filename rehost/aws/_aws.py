@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from rehost.aws._account import Account
+from rehost.aws._commands import Commands
 from rehost.aws._copies import Copies
 from rehost.aws._ebs import EbsDirect
 from rehost.aws._errors import translated
@@ -84,8 +86,16 @@ class Aws:
         return Instances(self.session)
 
     @cached_property
+    def commands(self) -> Commands:
+        return Commands(self.session)
+
+    @cached_property
     def preflight(self) -> Preflight:
         return Preflight(self.session)
+
+    @cached_property
+    def account(self) -> Account:
+        return Account(self.session)
 
     @cached_property
     def notify(self) -> Notify:

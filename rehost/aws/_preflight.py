@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rehost.aws._errors import AwsError, NotFound, Refused, translated
+from rehost.aws._errors import AccessDenied, AwsError, NotFound, Refused, translated
 from rehost.aws._session import Session
 
 
@@ -50,6 +50,25 @@ class Preflight:
         if kind != "SYMMETRIC_DEFAULT" or found.get("KeyUsage") in ("SIGN_VERIFY", "GENERATE_VERIFY_MAC"):
             raise _unusable(key, kind, "is not a symmetric key for encryption, which EBS needs; make one")
         return KeyView(str(found["Arn"]), found.get("KeyManager") == "AWS")
+
+    def may_encrypt(self, key: str) -> bool:
+        """Whether these credentials may make data keys under a KMS key, as EBS does for them; nothing is made.
+
+        KMS API reference, "Testing your permissions": a dry run that would succeed is answered with DryRunOperationException.
+        That EBS may be given a grant cannot be tried so: the condition kms:GrantIsForAWSResource refuses a caller's own grants.
+        """
+        try:
+            with translated():
+                self._session.client("kms").generate_data_key_without_plaintext(
+                    KeyId=key, KeySpec="AES_256", DryRun=True
+                )
+        except Refused as answer:
+            if answer.code == "DryRunOperationException":
+                return True
+            raise
+        except AccessDenied:
+            return False
+        return True
 
     def encryption(self) -> tuple[bool, str]:
         """Whether this account encrypts every new snapshot of the region unasked, and the id or ARN of its default key."""

@@ -21,6 +21,7 @@ class Commands(LazyGroup):
         "resume": "rehost.cli._jobs:resume",
         "retry": "rehost.cli._jobs:retry",
         "verify": "rehost.cli._verify:verify",
+        "preflight": "rehost.cli._preflight:preflight",
         "doctor": "rehost.cli._doctor:doctor",
         "connector": "rehost.cli._connector:app",
         "catalog": "rehost.cli._catalog:app",

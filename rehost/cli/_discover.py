@@ -14,11 +14,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from rehost.cli._entries import concerns_of, refused, written
+from rehost.cli._estate import load_estate
 from rehost.cli._output import Exit, err, fail, out, print_json, size
-from rehost.cli._project import find_project
 from rehost.connector import resolve_from_aws
 from rehost.sources import Concern, DiscoveredServer, Severity, SourceError, open_source
-from rehost.spec import Estate, check
+from rehost.spec import Estate
 
 _NAMED = 5  # servers named behind a concern
 _STYLE = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "dim"}
@@ -41,7 +41,7 @@ def discover(
 
     With --write, entries for a spec, ready for review. Example: [dim]rehost discover dc1 'web-*' --write migration_specs/web.yaml[/]
     """
-    estate, root = _estate(specs)
+    estate, root = load_estate(specs)
     if source not in estate.sources:
         known = ", ".join(estate.sources) or "none"
         fail(f"there is no source {source!r} in {specs}; known: {known}", Exit.USAGE)
@@ -63,19 +63,6 @@ def discover(
         print_json({"source": source, "servers": [_as_dict(each) for each in chosen]})
     else:
         _show(source, chosen)
-
-
-def _estate(specs: Path) -> tuple[Estate, Path]:
-    project = find_project(None)
-    folder = specs if specs.exists() else project.root / specs
-    root = project.root if folder.resolve().is_relative_to(project.root.resolve()) else folder.parent
-    estate, findings = check(folder, root=root)
-    if estate is None:
-        for finding in findings:
-            if finding.is_error:
-                err.print(str(finding), style="red", markup=False)
-        fail("put the spec right first; nothing was asked of any source", Exit.USAGE)
-    return estate, root
 
 
 def _chosen(found: Sequence[DiscoveredServer], patterns: Sequence[str]) -> list[DiscoveredServer]:

@@ -13,7 +13,17 @@ from rehost.cli import _status_json, _status_text
 from rehost.cli._output import Exit, escape, fail, print_json, rendered, show, tell
 from rehost.cli._plain import run
 from rehost.cli._project import Project, find_project, no_such_server
-from rehost.control import Application, Connector, ControlError, ControlPlane, Delivery, JobStatus, is_healthy
+from rehost.control import (
+    ActionRecord,
+    Application,
+    Connector,
+    ControlError,
+    ControlPlane,
+    Delivery,
+    JobStatus,
+    Validation,
+    is_healthy,
+)
 
 WATCH_SECONDS = 2.0
 
@@ -29,6 +39,8 @@ class Seen:
     undelivered: Sequence[Delivery]
     applications: Sequence[Application]
     log: str
+    validations: Sequence[Validation] = ()
+    actions: Sequence[ActionRecord] = ()
 
 
 _Look = Callable[[], Seen]
@@ -112,7 +124,15 @@ def _look(
         for each in control.applications.list(stack=stack)
         if (each.stack, each.name) in shown or not (servers or application)
     ]
-    return Seen(now, statuses, connectors, healthy, control.outbox.waiting(), applications, log)
+    machines = {(each.job.spec.stack, each.job.spec.server) for each in statuses}
+    validations = [
+        each
+        for each in control.validations.latest(stack=stack, application=application)
+        if (each.stack, each.server) in machines
+    ]
+    actions = [each for each in control.validations.actions(stack=stack) if (each.stack, each.server) in machines]
+    undelivered = control.outbox.waiting()
+    return Seen(now, statuses, connectors, healthy, undelivered, applications, log, validations, actions)
 
 
 def _watch(control: ControlPlane, look: _Look, seen: Seen, history: int | None) -> None:

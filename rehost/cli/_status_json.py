@@ -1,4 +1,4 @@
-"""What `rehost status --json` prints: a document with `applications`, `jobs`, `connectors` and `notifications`."""
+"""What `rehost status --json` prints: a document with `applications`, `jobs`, `validations`, `post_launch_actions`, `connectors` and `notifications`."""
 
 from __future__ import annotations
 
@@ -30,6 +30,41 @@ def document(control: ControlPlane, seen: Seen, history: int) -> dict[str, Any]:
         "now": seen.now,
         "applications": [_application(control, each) for each in seen.applications],
         "jobs": [_job(seen, each, runs[each.job.id], images[each.job.id]) for each in seen.statuses],
+        "validations": [
+            {
+                "stack": each.stack,
+                "application": each.application,
+                "group": each.group,
+                "phase": each.phase,
+                "check": each.check,
+                "kind": each.kind,
+                "server": each.server,
+                "instance_id": each.instance_id,
+                "state": each.state.value,
+                "message": each.message,
+                "output": each.output,
+                "attempts": each.attempts,
+                "started_at": each.started_at,
+                "ended_at": each.ended_at,
+            }
+            for each in seen.validations
+        ],
+        "post_launch_actions": [
+            {
+                "stack": each.stack,
+                "server": each.server,
+                "instance_id": each.instance_id,
+                "action": each.action,
+                "state": each.state.value,
+                "must_succeed": each.must_succeed,
+                "message": each.message,
+                "output": each.output,
+                "attempts": each.attempts,
+                "started_at": each.started_at,
+                "ended_at": each.ended_at,
+            }
+            for each in seen.actions
+        ],
         "connectors": [
             {
                 "id": each.id,

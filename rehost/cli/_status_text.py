@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rehost.cli._output import Columns, Part, ago, escape, size, span
+from rehost.cli._status_after import after_launch
 from rehost.control import ControlPlane, JobState, JobStatus, Phase, Run, RunState, advice, lag_of, progress_of
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def page(control: ControlPlane, seen: Seen, history: int | None) -> list[Part]:
     else:
         runs = control.history([each.job.id for each in seen.statuses], limit=history)
         parts = [part for each in seen.statuses for part in _detail(seen, each, [run for run, _ in runs[each.job.id]])]
-    return [*parts, *_applications(seen), *_connectors(seen), *_undelivered(seen)]
+    after = after_launch(seen, detailed=history is not None)
+    return [*parts, *_applications(seen), *after, *_connectors(seen), *_undelivered(seen)]
 
 
 def _table(seen: Seen) -> Part:

@@ -43,6 +43,7 @@ from rehost.control._records import (
 )
 from rehost.control._retention import superseded
 from rehost.control._schedule import Retry, Schedule
+from rehost.control._validations import ActionRecord, Planned, Validation, ValidationState
 from rehost.control._whole_copies import WholeCopy
 
 #: Failures in a row after which a job waits for a person (SMS: PAUSED_ON_FAILURE), unless its schedule says otherwise.
@@ -51,6 +52,7 @@ MAX_FAILURES = Retry.attempts
 __all__ = [
     "MAX_FAILURES",
     "NOTIFIABLE",
+    "ActionRecord",
     "Application",
     "ApplicationHeld",
     "Catalog",
@@ -74,6 +76,7 @@ __all__ = [
     "Phase",
     "PhaseChange",
     "PhaseRefused",
+    "Planned",
     "PowerAction",
     "PowerRequest",
     "PowerState",
@@ -87,6 +90,8 @@ __all__ = [
     "Schedule",
     "Standing",
     "Unknown",
+    "Validation",
+    "ValidationState",
     "WholeCopy",
     "advice",
     "is_dead",

@@ -23,6 +23,7 @@ from rehost.control._records import Image, JobState, JobStatus, Run, RunDisk
 from rehost.control._runs import Runs, disk_of, run_of
 from rehost.control._spreading import Spreading
 from rehost.control._tables import disks, images, jobs, runs
+from rehost.control._validations import Validations
 from rehost.control._whole_copies import WholeCopies
 
 
@@ -42,6 +43,7 @@ class ControlPlane:
         self.whole_copies = WholeCopies(database)
         self.spreading = Spreading(database)
         self.power = PowerRequests(database)
+        self.validations = Validations(database)
 
     @classmethod
     def open(cls, url: str, *, clock: Clock | None = None) -> Self:

@@ -322,6 +322,48 @@ power_requests = sa.Table(
     sa.Index("ix_power_requests_open", "state", "id"),
 )
 
+validations = sa.Table(
+    "validations",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("round_id", sa.String(64), nullable=False),
+    sa.Column("stack", sa.String(255), nullable=False),
+    sa.Column("application", sa.String(255), nullable=False),
+    sa.Column("group", sa.String(255), nullable=False),
+    sa.Column("phase", sa.String(32), nullable=False),
+    sa.Column("check", sa.String(255), nullable=False),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("server", sa.String(255), nullable=False),
+    sa.Column("instance_id", sa.String(64), nullable=False),
+    sa.Column("state", sa.String(32), nullable=False),
+    sa.Column("message", sa.Text),
+    sa.Column("output", sa.Text),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("created_at", Utc, nullable=False),
+    sa.Column("started_at", Utc),
+    sa.Column("ended_at", Utc),
+    sa.Index("ix_validations_group", "stack", "application", "group", "id"),
+)
+
+post_launch_actions = sa.Table(
+    "post_launch_actions",
+    metadata,
+    sa.Column("instance_id", sa.String(64), primary_key=True),
+    sa.Column("action", sa.String(255), primary_key=True),
+    sa.Column("stack", sa.String(255), nullable=False),
+    sa.Column("server", sa.String(255), nullable=False),
+    sa.Column("place", sa.Integer, nullable=False),
+    sa.Column("fingerprint", sa.String(64), nullable=False),
+    sa.Column("must_succeed", sa.Boolean, nullable=False),
+    sa.Column("state", sa.String(32), nullable=False),
+    sa.Column("message", sa.Text),
+    sa.Column("output", sa.Text),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("started_at", Utc),
+    sa.Column("ended_at", Utc),
+    sa.Index("ix_post_launch_actions_server", "stack", "server"),
+)
+
 
 @cache
 def whole_metadata() -> sa.MetaData:

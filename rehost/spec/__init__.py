@@ -4,11 +4,13 @@ from rehost.spec._findings import Finding, Position, SpecErrors
 from rehost.spec._load import check, load
 from rehost.spec._model import (
     Application,
+    Check,
     Estate,
     Group,
     ImageOptions,
     LaunchConfig,
     Notification,
+    PostLaunchAction,
     Schedule,
     Server,
     SourceSpec,
@@ -20,6 +22,7 @@ from rehost.spec._schema import schema
 
 __all__ = [
     "Application",
+    "Check",
     "Estate",
     "Finding",
     "Group",
@@ -27,6 +30,7 @@ __all__ = [
     "LaunchConfig",
     "Notification",
     "Position",
+    "PostLaunchAction",
     "Schedule",
     "Server",
     "SourceSpec",

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from rehost.spec._after_launch import checks_of, post_launch_of
 from rehost.spec._checks import moment_of
 from rehost.spec._files import Folder
 from rehost.spec._merge import SECTIONS, Merged
@@ -26,6 +27,7 @@ from rehost.spec._model import (
 from rehost.spec._schema import schema
 from rehost.spec._times import seconds_of
 from rehost.spec._user_data import UserData
+from rehost.spec._waves import moment_of
 
 Entry = Mapping[str, Any]  # of a shape that the schema has let through
 
@@ -119,6 +121,7 @@ def _server(
         image=_image(entry.get("image", {})),
         quiesce=entry.get("quiesce", "try"),
         throttle=entry.get("throttle"),
+        ignore=entry.get("ignore", {}),
         tags=entry.get("tags", {}),
     )
 
@@ -143,16 +146,27 @@ def _application(name: str, entry: Entry) -> Application:
         phase=entry.get("phase", "replicate"),
         groups=tuple(groups[group] for group in order),
         tags=entry.get("tags", {}),
+        ignore=entry.get("ignore", {}),
+        owner=entry.get("owner"),
         force=entry.get("force"),
         power=entry.get("cutover", {}).get("power"),
         shutdown_seconds=seconds_of(entry.get("cutover", {}).get("shutdown")),
+        validation={group: checks_of(each) for group, each in entry.get("validation", {}).items()},
+        post_launch=tuple(post_launch_of(each, values) for each, values in entry.get("postLaunch", {}).items()),
     )
 
 
 def _wave(name: str, entry: Entry) -> Wave:
     window = entry.get("window", {})
     opens, closes = (moment_of(window[key]) if window else None for key in ("opens", "closes"))
-    return Wave(name, tuple(entry["applications"]), Window(opens, closes) if opens and closes else None)
+    return Wave(
+        name=name,
+        applications=tuple(entry["applications"]),
+        window=Window(opens, closes) if opens and closes else None,
+        concurrency=entry.get("concurrency"),
+        after=tuple(entry.get("after", ())),
+        owner=entry.get("owner"),
+    )
 
 
 def _snake(key: str) -> str:

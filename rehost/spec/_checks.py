@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 
+from rehost.spec import _waves
 from rehost.spec._findings import Finding, nearest, short
 from rehost.spec._merge import Merged
 from rehost.spec._yaml import Path
@@ -19,7 +19,7 @@ def findings(spec: Merged) -> Iterator[Finding]:
     yield from _launches(spec)
     yield from _power(spec)
     yield from _cycles(spec)
-    yield from _windows(spec)
+    yield from _waves.findings(spec)
 
 
 def _references(spec: Merged) -> Iterator[Finding]:
@@ -40,6 +40,8 @@ def _references(spec: Merged) -> Iterator[Finding]:
     for wave in spec.names("waves"):
         for path, application in spec.texts("waves", wave, "applications"):
             yield from _dangling(spec, "applications", application, path)
+        for path, other in spec.texts("waves", wave, "after"):
+            yield from _dangling(spec, "waves", other, path)
 
 
 def _dangling(spec: Merged, section: str, name: str, path: Path) -> Iterator[Finding]:
@@ -107,10 +109,19 @@ def _cycles(spec: Merged) -> Iterator[Finding]:
             after = spec.texts("applications", application, "groups", group, "after")
             others.extend(other for _path, other in after if other in waits)
         for cycle in _cycles_of(waits):
-            told = [*map(short, cycle[:_TOLD]), *(["..."] if len(cycle) > _TOLD else []), short(cycle[0])]
             where = spec.place("applications", application, "groups", cycle[0], "after")
-            message = f"groups of application {short(application)} wait for each other: {' after '.join(told)}"
+            message = f"groups of application {short(application)} wait for each other: {_told(cycle)}"
             yield Finding.at(where, "cycle", message)
+    follows: dict[str, list[str]] = {wave: [] for wave in spec.names("waves")}
+    for wave, earlier in follows.items():
+        earlier.extend(other for _path, other in spec.texts("waves", wave, "after") if other in follows)
+    for cycle in _cycles_of(follows):
+        message = f"waves wait for each other: {_told(cycle)}"
+        yield Finding.at(spec.place("waves", cycle[0], "after"), "cycle", message)
+
+
+def _told(cycle: list[str]) -> str:
+    return " after ".join([*map(short, cycle[:_TOLD]), *(["..."] if len(cycle) > _TOLD else []), short(cycle[0])])
 
 
 def _cycles_of(waits: Mapping[str, list[str]]) -> Iterator[list[str]]:
@@ -135,27 +146,3 @@ def _cycles_of(waits: Mapping[str, list[str]]) -> Iterator[list[str]]:
                 place[other] = len(trail)
                 trail.append(other)
                 ahead.append(iter(waits[other]))
-
-
-def _windows(spec: Merged) -> Iterator[Finding]:
-    for wave in spec.names("waves"):
-        moments = {}
-        for key in ("opens", "closes"):
-            text = spec.text("waves", wave, "window", key)
-            moment = moment_of(text) if text is not None else None
-            if moment is not None:
-                moments[key] = moment
-            elif text is not None:
-                where = spec.place("waves", wave, "window", key)
-                yield Finding.at(where, "wrong-value", f"{text} is not in the calendar or not on the clock")
-        if len(moments) == 2 and moments["closes"] <= moments["opens"]:
-            where = spec.place("waves", wave, "window", "closes")
-            yield Finding.at(where, "window", f"the window of wave {short(wave)} closes before it opens")
-
-
-def moment_of(text: str) -> datetime | None:
-    """A moment as the schema lets it through; None where there is no such day or hour."""
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return None

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from rehost.spec._findings import Position
+from rehost.waves import WavePlan
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ class Server:
     quiesce: str
     tags: Mapping[str, str]
     throttle: str | None = None
+    ignore: Mapping[str, str] = field(default_factory=dict)  # why, by the concern's id
 
 
 @dataclass(frozen=True)
@@ -116,14 +118,45 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Check:
+    """One check of a group. `settings` are those of its kind, as the schema has them."""
+
+    name: str
+    kind: str  # http, tcp, ssm, userData, command
+    settings: Mapping[str, Any]
+    server: str | None = None  # None: each server of the group
+    timeout_seconds: int = 900
+    interval_seconds: int = 10
+    attempts: int | None = None  # None: as many as the timeout lets it
+
+
+@dataclass(frozen=True)
+class PostLaunchAction:
+    """Exactly one of `action`, a ready one, and `ssm`."""
+
+    name: str
+    action: str | None = None
+    ssm: Mapping[str, Any] | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    phases: tuple[str, ...] = ("test", "cutover")
+    servers: tuple[str, ...] | None = None  # None: all of the application
+    must_succeed: bool = True
+    timeout_seconds: int = 900
+
+
+@dataclass(frozen=True)
 class Application:
     name: str
     phase: str
     groups: tuple[Group, ...]  # in launch order: a group after those it names
     tags: Mapping[str, str]
+    ignore: Mapping[str, str] = field(default_factory=dict)  # why, by the concern's id
+    owner: str | None = None
     force: str | None = None  # why it may be cut over untested
     power: str | None = None  # off, quiesce or keep; None is what its sources can
     shutdown_seconds: int | None = None  # that a guest has, before its power is cut
+    validation: Mapping[str, tuple[Check, ...]] = field(default_factory=dict)  # by group
+    post_launch: tuple[PostLaunchAction, ...] = ()  # in order
 
     @property
     def servers(self) -> tuple[str, ...]:
@@ -141,6 +174,14 @@ class Wave:
     name: str
     applications: tuple[str, ...]
     window: Window | None
+    concurrency: int | None = None  # None: all of them at once
+    after: tuple[str, ...] = ()
+    owner: str | None = None
+
+    @property
+    def plan(self) -> WavePlan:
+        opens, closes = (self.window.opens, self.window.closes) if self.window else (None, None)
+        return WavePlan(self.name, self.applications, opens, closes, self.concurrency, self.after)
 
 
 @dataclass(frozen=True)

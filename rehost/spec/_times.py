@@ -9,9 +9,9 @@ from zoneinfo import available_timezones
 
 from cronsim import CronSim, CronSimError
 
-from rehost.spec._checks import moment_of
 from rehost.spec._findings import Finding, nearest, short
 from rehost.spec._merge import Merged
+from rehost.spec._waves import moment_of
 from rehost.spec._yaml import Path
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

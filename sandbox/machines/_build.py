@@ -150,6 +150,7 @@ def _system_tree(
         "/srv/www/healthz": b"ok\n",
         _guest.MESSAGE_PATH: f"this is {name}, as it stands at its source\n".encode(),
         _guest.CHECKSUMS_PATH: checksums.encode(),
+        _guest.AGENT_PATH: Path(__file__).with_name("agent.sh"),
         **content,
     }
     executables: dict[str, Path | bytes] = {

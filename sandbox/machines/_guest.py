@@ -84,8 +84,13 @@ for card in /sys/class/net/e*; do
 done
 httpd -p 80 -h /srv/www
 [ ! -f /etc/rehost-live ] || sh /etc/rehost-live &
+# A live machine has an agent of its own on the same port.
+[ -f /etc/rehost-live ] || [ ! -f /etc/rehost-agent ] || sh /etc/rehost-agent &
 echo "rehost: ready"
 """
+
+#: Where a machine has `agent.sh`.
+AGENT_PATH = "/etc/rehost-agent"
 
 #: Where a live machine has `live.sh`.
 LIVE_PATH = "/etc/rehost-live"

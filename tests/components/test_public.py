@@ -5,7 +5,7 @@ from __future__ import annotations
 import components
 
 PUBLIC = """
-Application ApplicationArgs Estate EstateArgs GroupArgs Instance MachineImage Readiness ReplicationJob Server ServerArgs
+Application ApplicationArgs Estate EstateArgs GroupArgs Instance MachineImage PostLaunch Readiness ReplicationJob Server ServerArgs Validation
 """
 
 

@@ -11,7 +11,10 @@ import boto3
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 
-SERVICES = ("autoscaling", "ebs", "ec2", "iam", "kms", "sts")
+SERVICES = ("autoscaling", "ebs", "ec2", "iam", "kms", "service-quotas", "sts")
+#: Where IAM knows a service by another name than the SDK.
+IAM_NAMES = {"service-quotas": "servicequotas"}
+SDK_NAMES = {iam: sdk for sdk, iam in IAM_NAMES.items()}
 PACKAGE = Path(__file__).resolve().parents[2] / "rehost" / "aws"
 
 
@@ -28,7 +31,9 @@ def operations(service: str) -> dict[str, str]:
 
 
 def operation_names(service: str) -> frozenset[str]:
-    return frozenset(ServiceModel(Loader().load_service_model(service, "service-2")).operation_names)
+    return frozenset(
+        ServiceModel(Loader().load_service_model(SDK_NAMES.get(service, service), "service-2")).operation_names
+    )
 
 
 def code_calls() -> set[str]:
@@ -77,7 +82,7 @@ def _calls_in(tree: ast.AST, where: str) -> Iterator[str]:
         if service is None:
             assert name not in everything, f"{where}:{node.lineno}: of which service is {ast.unparse(node.func)}?"
         elif name in operations(service):
-            yield f"{service}:{operations(service)[name]}"
+            yield f"{IAM_NAMES.get(service, service)}:{operations(service)[name]}"
 
 
 def _service_of(node: ast.expr) -> str | None:

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from rehost import spec
+from rehost.concerns import KINDS
 from rehost.spec import _yaml
 from tests.spec import golden
 
@@ -65,7 +66,7 @@ def names_in(value: Any) -> Iterator[str]:
 
 @pytest.mark.parametrize("case", golden.cases(), ids=lambda case: case.name)
 def test_each_suggested_name_exists(case: Path, tmp_path: Path) -> None:
-    known = {*names_in(spec.schema()), "images"}
+    known = {*names_in(spec.schema()), *KINDS, "images"}
     found = golden.findings(case, tmp_path)
     for file in (tmp_path / "specs").rglob("*.y*ml"):
         known.update(re.findall(r"[\w.-]+", file.read_bytes().decode("utf-8", "replace")))

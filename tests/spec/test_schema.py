@@ -18,7 +18,7 @@ from rehost.spec.__main__ import main
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "spec.md"
 
 PUBLIC = """
-Application Estate Finding Group ImageOptions LaunchConfig Notification Position Schedule Server SourceSpec SpecErrors Wave Window check
+Application Check Estate Finding Group ImageOptions LaunchConfig Notification Position PostLaunchAction Schedule Server SourceSpec SpecErrors Wave Window check
 group_order load schema
 """
 

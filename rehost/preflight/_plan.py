@@ -1,0 +1,158 @@
+"""What preflight has to know of an application: plain data, which goes through Pulumi's state as well as from the spec at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+from rehost.spec import Estate, ImageOptions, LaunchConfig, Server
+from rehost.waves import WavePlan
+
+#: Phases that launch instances.
+LAUNCHING = frozenset({"test", "cutover", "complete"})
+
+
+@dataclass(frozen=True)
+class LaunchPlan:
+    instance_type: str | None = None  # None where it is chosen later
+    subnets: tuple[str, ...] = ()  # one for each network interface
+    security_groups: tuple[str, ...] = ()
+    private_ip: str | None = None
+    key_name: str | None = None
+    instance_profile: str | None = None
+    volume_type: str | None = None
+
+
+@dataclass(frozen=True)
+class ServerPlan:
+    name: str
+    launch: LaunchPlan | None
+    image: Mapping[str, Any] = field(default_factory=dict)  # as ImageSettings reads it
+    ignore: Mapping[str, str] = field(default_factory=dict)
+    keep_images: int = 3
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class ApplicationPlan:
+    name: str
+    phase: str
+    servers: tuple[ServerPlan, ...]
+    ignore: Mapping[str, str] = field(default_factory=dict)
+    waves: tuple[WavePlan, ...] = ()  # its own first, then those that it comes after
+
+    @property
+    def launches(self) -> bool:
+        return self.phase in LAUNCHING
+
+    def as_inputs(self) -> dict[str, Any]:
+        """As JSON has it, without what is not set."""
+        told = asdict(self)
+        told["waves"] = [
+            {**wave, **{key: wave[key].isoformat() for key in ("opens", "closes") if wave[key]}}
+            for wave in told["waves"]
+        ]
+        told["servers"] = list(told["servers"])
+        inputs: dict[str, Any] = _without_nothing(told)
+        return inputs
+
+    @classmethod
+    def from_inputs(cls, values: Mapping[str, Any]) -> ApplicationPlan:
+        return cls(
+            name=values["name"],
+            phase=values["phase"],
+            servers=tuple(map(_server_of, values["servers"])),
+            ignore=values.get("ignore", {}),
+            waves=tuple(map(_wave_of, values.get("waves", ()))),
+        )
+
+
+def plans_of(estate: Estate) -> Iterator[ApplicationPlan]:
+    """One for each application, and one without a name for the servers that are in none: those only replicate."""
+    homes = {server for each in estate.applications.values() for server in each.servers}
+    waves = {name: wave.plan for name, wave in estate.waves.items()}
+    for application in estate.applications.values():
+        own = next((wave for wave in waves.values() if application.name in wave.applications), None)
+        yield ApplicationPlan(
+            application.name,
+            application.phase,
+            tuple(_server(estate.servers[server]) for server in application.servers),
+            application.ignore,
+            (own, *(waves[other] for other in own.after)) if own else (),
+        )
+    rest = tuple(_server(each) for name, each in estate.servers.items() if name not in homes)
+    if rest:
+        yield ApplicationPlan("", "replicate", rest)
+
+
+def _server(server: Server) -> ServerPlan:
+    return ServerPlan(
+        server.name,
+        _launch(server.launch_config) if server.launch_config else None,
+        _image(server.image),
+        server.ignore,
+        server.schedule.keep_images,
+        server.source.name,
+    )
+
+
+def _launch(config: LaunchConfig) -> LaunchPlan:
+    return LaunchPlan(
+        instance_type=config.instance_type,
+        subnets=(config.subnet,) if config.subnet else (),
+        security_groups=tuple(config.security_groups),
+        private_ip=config.private_ip,
+        key_name=config.key_name,
+        instance_profile=config.instance_profile,
+        volume_type=config.volume_type,
+    )
+
+
+def _image(image: ImageOptions) -> dict[str, Any]:
+    """What preflight asks about, in the words of the spec; what is as usual is left out."""
+    values = {
+        "conversion": image.conversion,
+        "encrypt": image.encrypt or None,
+        "kmsKey": image.kms_key,
+        "bootMode": image.boot_mode if image.boot_mode != "auto" else None,
+        "architecture": image.architecture if image.architecture != "x86_64" else None,
+        "role": image.role,
+        "ena": None if image.ena else False,
+        "tpm": image.tpm or None,
+        "copies": {region: {"kmsKey": key} for region, key in image.copies.items()} or None,
+        "shareWith": list(image.share_with) or None,
+    }
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _server_of(values: Mapping[str, Any]) -> ServerPlan:
+    launch: dict[str, Any] | None = values.get("launch")
+    if launch is not None:
+        launch = {key: tuple(value) if isinstance(value, list) else value for key, value in launch.items()}
+    return ServerPlan(
+        values["name"],
+        LaunchPlan(**launch) if launch is not None else None,
+        values.get("image", {}),
+        values.get("ignore", {}),
+        int(values.get("keep_images", 3)),
+        values.get("source", ""),
+    )
+
+
+def _wave_of(values: Mapping[str, Any]) -> WavePlan:
+    moments = {key: datetime.fromisoformat(values[key]) for key in ("opens", "closes") if values.get(key)}
+    return WavePlan(
+        values["name"],
+        tuple(values["applications"]),
+        concurrency=values.get("concurrency"),
+        after=tuple(values.get("after", ())),
+        **moments,
+    )
+
+
+def _without_nothing(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nothing(each) for key, each in value.items() if each is not None}
+    return [_without_nothing(each) for each in value] if isinstance(value, list | tuple) else value
