@@ -2,6 +2,7 @@
 
 from components.application import Application, ApplicationArgs, GroupArgs, WindowArgs
 from components.estate import Estate, EstateArgs
+from components.landing_zone import Ingress, LandingZone, LandingZoneArgs, LandingZoneError
 from components.resources import (
     Cutover,
     Instance,
@@ -9,11 +10,13 @@ from components.resources import (
     Milestone,
     Phase,
     PostLaunch,
+    Preflight,
     Readiness,
     ReplicationJob,
     Validation,
 )
 from components.server import Server, ServerArgs
+from components.wave import Wave, WaveArgs
 
 __all__ = [
     "Application",
@@ -22,15 +25,22 @@ __all__ = [
     "Estate",
     "EstateArgs",
     "GroupArgs",
+    "Ingress",
     "Instance",
+    "LandingZone",
+    "LandingZoneArgs",
+    "LandingZoneError",
     "MachineImage",
     "Milestone",
     "Phase",
     "PostLaunch",
+    "Preflight",
     "Readiness",
     "ReplicationJob",
     "Server",
     "ServerArgs",
     "Validation",
+    "Wave",
+    "WaveArgs",
     "WindowArgs",
 ]

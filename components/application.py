@@ -8,7 +8,7 @@ from typing import Any
 
 import pulumi
 
-from components.resources import Cutover, Instance, Milestone, Phase, PostLaunch, Readiness, Validation
+from components.resources import Cutover, Instance, Milestone, Phase, PostLaunch, Preflight, Readiness, Validation
 from components.server import Server, ServerArgs
 
 #: Phases in which the application's servers run as instances.
@@ -53,11 +53,15 @@ class ApplicationArgs:
     window: WindowArgs | None = None
     validation: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)  # checks by group
     post_launch: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)  # actions by server, in order
+    preflight: Mapping[str, Any] | None = (
+        None  # rehost.preflight.ApplicationPlan.as_inputs(); None asks nothing beforehand
+    )
 
 
 class Application(pulumi.ComponentResource):
     """`rehost:index:Application`: the gate of its phase, its servers, and in a launched phase the instances in order."""
 
+    preflight: Preflight | None
     phase: Phase
     servers: dict[str, Server]
     readiness: Readiness
@@ -68,6 +72,7 @@ class Application(pulumi.ComponentResource):
         super().__init__("rehost:index:Application", name, None, opts)
         self._name, self._args = name, args
         self._child = pulumi.ResourceOptions(parent=self)
+        self.preflight = self._preflight()
         self.phase = self._gate()
         self.servers = {
             server: Server(server, each, self._child, after=[self.phase], ended=args.phase == "complete")
@@ -105,7 +110,12 @@ class Application(pulumi.ComponentResource):
             "window": vars(args.window) if args.window else None,
         }
         given = {key: value for key, value in inputs.items() if value is not None}
-        return Phase(self._name, given, self._child)
+        return Phase(self._name, given, self._after([self.preflight] if self.preflight else []))
+
+    def _preflight(self) -> Preflight | None:
+        if self._args.preflight is None:
+            return None
+        return Preflight(self._name, {"stack": self._args.stack, **self._args.preflight}, self._child)
 
     def _power(self) -> dict[str, str]:
         return {server: self._args.power.get(server, "keep") for server in self._args.servers}

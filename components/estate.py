@@ -10,7 +10,9 @@ import pulumi
 
 from components.application import Application, ApplicationArgs, GroupArgs, WindowArgs
 from components.server import Server, ServerArgs
+from components.wave import Wave, WaveArgs, waveless
 from rehost import spec
+from rehost.preflight import plan_of
 from rehost.validation import agent_script
 
 
@@ -24,9 +26,10 @@ class EstateArgs:
 
 
 class Estate(pulumi.ComponentResource):
-    """`rehost:index:Estate`: an Application for each in the spec, a Server for each that is in none."""
+    """`rehost:index:Estate`: a Wave for each in the spec, an Application for each that is in none, a Server likewise."""
 
-    applications: dict[str, Application]
+    waves: dict[str, Wave]
+    applications: dict[str, Application]  # of all waves, and those of none
     servers: dict[str, Server]
 
     def __init__(self, name: str, args: EstateArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -39,28 +42,38 @@ class Estate(pulumi.ComponentResource):
             name: server_args(server, homes.get(name), args.stack, channels) for name, server in estate.servers.items()
         }
         waves = {app: wave for wave in estate.waves.values() for app in wave.applications}
-        self.applications = {
-            app.name: Application(
-                app.name,
-                ApplicationArgs(
-                    stack=args.stack,
-                    phase=app.phase,
-                    servers={server: each_args[server] for server in app.servers},
-                    groups={group.name: GroupArgs(group.servers, group.after) for group in app.groups},
-                    wait=args.wait,
-                    force=app.force,
-                    power={server: power_of(app, estate.servers[server]) for server in app.servers},
-                    shutdown_seconds=app.shutdown_seconds,
-                    wave=waves[app.name].name if app.name in waves else None,
-                    window=window_args(waves.get(app.name)),
-                    validation={
-                        group: [check_args(each) for each in checks] for group, checks in app.validation.items()
-                    },
-                    post_launch={server: post_launch_args(app, server) for server in app.servers},
-                ),
-                child,
+        applications = {
+            app.name: ApplicationArgs(
+                stack=args.stack,
+                phase=app.phase,
+                servers={server: each_args[server] for server in app.servers},
+                groups={group.name: GroupArgs(group.servers, group.after) for group in app.groups},
+                wait=args.wait,
+                force=app.force,
+                power={server: power_of(app, estate.servers[server]) for server in app.servers},
+                shutdown_seconds=app.shutdown_seconds,
+                wave=waves[app.name].name if app.name in waves else None,
+                window=window_args(waves.get(app.name)),
+                validation={group: [check_args(each) for each in checks] for group, checks in app.validation.items()},
+                post_launch={server: post_launch_args(app, server) for server in app.servers},
+                preflight=plan_of(estate, app).as_inputs(),
             )
             for app in estate.applications.values()
+        }
+        self.waves = {
+            wave.name: Wave(
+                wave.name,
+                WaveArgs({app: applications[app] for app in wave.applications}, window_args(wave)),
+                child,
+                before=self,
+            )
+            for wave in estate.waves.values()
+        }
+        self.applications = {
+            app: self.waves[waves[app].name].applications[app]
+            if app in waves
+            else Application(app, each, waveless(self))
+            for app, each in applications.items()
         }
         self.servers = {
             server: Server(server, each_args[server], child) for server in estate.servers if server not in homes
@@ -196,6 +209,8 @@ def server_args(
         },
         "quiesce": server.quiesce,
         **({"throttle": server.throttle} if server.throttle else {}),
+        # Concerns of its source that are accepted: a preview is silent of them.
+        "ignore": {**(application.ignore if application else {}), **server.ignore} or None,
         "tags": tags,
     }
     launch: dict[str, Any] = {}

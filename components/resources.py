@@ -18,12 +18,18 @@ from providers import (
     MilestoneProvider,
     PhaseProvider,
     PostLaunchProvider,
+    PreflightProvider,
     ReadinessProvider,
     ReplicationJobProvider,
     ValidationProvider,
 )
 
 Inputs = Mapping[str, Any]
+
+
+class Preflight(Resource, module="rehost", name="Preflight"):
+    def __init__(self, name: str, inputs: Inputs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(PreflightProvider(), name, dict(inputs), opts)
 
 
 class Phase(Resource, module="rehost", name="Phase"):

@@ -10,6 +10,7 @@ from providers.machine_image import MachineImageProvider
 from providers.milestone import MilestoneProvider
 from providers.phase import PhaseProvider
 from providers.post_launch import PostLaunchProvider
+from providers.preflight import PreflightProvider
 from providers.readiness import ReadinessProvider
 from providers.replication_job import ReplicationJobProvider
 from providers.validation import ValidationProvider
@@ -21,6 +22,7 @@ __all__ = [
     "MilestoneProvider",
     "PhaseProvider",
     "PostLaunchProvider",
+    "PreflightProvider",
     "ReadinessProvider",
     "ReplicationJobProvider",
     "ValidationProvider",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from rehost.connector import (
     state_folder,
 )
 from rehost.control import ControlPlane
+from rehost.preflight import Facts, Surroundings, standings
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Stack:
         self.settings = settings
         self._lock = threading.Lock()
         self._image_problems: dict[str, list[Problem]] = {}
+        self._surroundings: Surroundings | None = None
 
     @property
     def embedded(self) -> bool:
@@ -87,6 +89,19 @@ class Stack:
             with self._lock:
                 self._image_problems[asked] = known
         return known + disk_problems(settings, sizes)
+
+    def surroundings(self, stack: str) -> Surroundings:
+        """What the preflights of all applications share: what was asked for one is known for the others."""
+        with self._lock:
+            if self._surroundings is None:
+                sizes = {
+                    each.job.spec.server: [disk.size for disk in each.disks]
+                    for each in self.control.status(stack=stack)
+                    if each.disks
+                }
+                self._surroundings = Surroundings(Facts(self.aws), stack, self.control.now(), sizes=sizes)
+            known = self._surroundings
+        return replace(known, now=self.control.now(), standings=standings(self.control, stack))
 
     def is_same_key(self, one: str | None, other: str | None) -> bool:
         """Whether two keys by id, alias or ARN are one; None is the account's default one. A key that is gone is no other's."""

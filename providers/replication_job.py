@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, ReadResult, UpdateResult
 
 from providers._full_copy import full_copy
@@ -96,7 +98,7 @@ def _inspected(here: Stack, props: Props) -> tuple[list[CheckFailure], list[int]
         source = open_source(props["source"], base=here.settings.root)
         try:
             found = source.inspect(props["locator"])
-            _warn(props["server"], found)
+            _warn(props["server"], found, props.get("ignore", {}))
             return [], [disk.size for disk in found.disks]
         finally:
             source.close()
@@ -121,10 +123,10 @@ def _spreads_otherwise(olds: Props, news: Props) -> bool:
     return any(before.get(key) != after.get(key) for key in ("copies", "shareWith"))
 
 
-def _warn(server: str, found: DiscoveredServer) -> None:
+def _warn(server: str, found: DiscoveredServer, ignore: Mapping[str, str]) -> None:
     """What is printed appears in the preview. Errors have been refused by then."""
     for concern in found.concerns:
-        if concern.severity is Severity.WARNING:
+        if concern.severity is Severity.WARNING and concern.id not in ignore:
             print(f"{server}: {concern.id}: {concern.message}; {concern.remedy}", flush=True)
 
 

@@ -3,6 +3,7 @@
 from rehost.aws._account import Account, InstanceTypeView, LiveInstance, SubnetView
 from rehost.aws._aws import Aws, Owned
 from rehost.aws._commands import Commands, Invocation, ManagedNode
+from rehost.aws._details import AddressDetails, InstanceDetails, InterfaceDetails, VolumeDetails
 from rehost.aws._ebs import EbsDirect, SnapshotSink, SnapshotView
 from rehost.aws._errors import (
     AccessDenied,
@@ -38,6 +39,7 @@ __all__ = [
     "TOKEN_TAG",
     "AccessDenied",
     "Account",
+    "AddressDetails",
     "Aws",
     "AwsError",
     "AwsSettings",
@@ -53,9 +55,11 @@ __all__ = [
     "ImportProgress",
     "ImportRequest",
     "ImportTask",
+    "InstanceDetails",
     "InstanceTypeView",
     "InstanceView",
     "Instances",
+    "InterfaceDetails",
     "Interrupted",
     "Invocation",
     "KeyView",
@@ -78,4 +82,5 @@ __all__ = [
     "SubnetView",
     "Throttled",
     "TooSlow",
+    "VolumeDetails",
 ]

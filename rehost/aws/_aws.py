@@ -10,6 +10,7 @@ from functools import cached_property
 from rehost.aws._account import Account
 from rehost.aws._commands import Commands
 from rehost.aws._copies import Copies
+from rehost.aws._details import Details
 from rehost.aws._ebs import EbsDirect
 from rehost.aws._errors import translated
 from rehost.aws._images import Images
@@ -88,6 +89,10 @@ class Aws:
     @cached_property
     def commands(self) -> Commands:
         return Commands(self.session)
+
+    @cached_property
+    def details(self) -> Details:
+        return Details(self.session)
 
     @cached_property
     def preflight(self) -> Preflight:

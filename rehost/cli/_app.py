@@ -22,6 +22,8 @@ class Commands(LazyGroup):
         "retry": "rehost.cli._jobs:retry",
         "verify": "rehost.cli._verify:verify",
         "preflight": "rehost.cli._preflight:preflight",
+        "eject": "rehost.cli._eject:eject",
+        "wave": "rehost.cli._wave:app",
         "doctor": "rehost.cli._doctor:doctor",
         "connector": "rehost.cli._connector:app",
         "catalog": "rehost.cli._catalog:app",

@@ -19,13 +19,13 @@ def after_launch(seen: Seen, *, detailed: bool) -> Iterator[Part]:
     """A table of each where there are any; the output of what failed, and with `detailed` of everything."""
     if seen.actions:
         yield ""
-        head = ("post-launch action", "server", "instance", "state", "took", "message")
-        yield Columns(head, [_action(seen.now, each) for each in seen.actions])
+        actions = ("post-launch action", "server", "instance", "state", "took", "message")
+        yield Columns(actions, [_action(seen.now, each) for each in seen.actions])
         yield from _outputs(seen.actions, detailed)
     if seen.validations:
         yield ""
-        head = ("validation", "check", "server", "state", "tries", "took", "message")
-        yield Columns(head, [_validation(seen.now, each) for each in seen.validations])
+        checks = ("validation", "check", "server", "state", "tries", "took", "message")
+        yield Columns(checks, [_validation(seen.now, each) for each in seen.validations])
         yield from _outputs(seen.validations, detailed)
 
 

@@ -3,7 +3,7 @@
 from rehost.preflight._examine import Surroundings, examine
 from rehost.preflight._facts import Facts
 from rehost.preflight._finding import Finding, Raw, merged
-from rehost.preflight._plan import ApplicationPlan, LaunchPlan, ServerPlan, plans_of
+from rehost.preflight._plan import ApplicationPlan, LaunchPlan, ServerPlan, plan_of, plans_of
 from rehost.preflight._sources import Told, ask
 from rehost.preflight._wave import standing_of, standings, standings_of
 
@@ -19,6 +19,7 @@ __all__ = [
     "ask",
     "examine",
     "merged",
+    "plan_of",
     "plans_of",
     "standing_of",
     "standings",

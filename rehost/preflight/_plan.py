@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from rehost.spec import Estate, ImageOptions, LaunchConfig, Server
+from rehost.spec import Application, Estate, ImageOptions, LaunchConfig, Server
 from rehost.waves import WavePlan
 
 #: Phases that launch instances.
@@ -48,40 +49,59 @@ class ApplicationPlan:
         return self.phase in LAUNCHING
 
     def as_inputs(self) -> dict[str, Any]:
-        """As JSON has it, without what is not set."""
-        told = asdict(self)
-        told["waves"] = [
-            {**wave, **{key: wave[key].isoformat() for key in ("opens", "closes") if wave[key]}}
-            for wave in told["waves"]
+        """As JSON has it, without what is not set. Servers that are alike stand together: a preview has fewer words to show."""
+        alike: dict[str, dict[str, Any]] = {}
+        for server in self.servers:
+            told = asdict(server)
+            del told["name"]
+            entry = alike.setdefault(json.dumps(told, sort_keys=True), {"servers": [], **told})
+            entry["servers"].append(server.name)
+        waves = [
+            {
+                **asdict(wave),
+                **{key: at.isoformat() for key, at in (("opens", wave.opens), ("closes", wave.closes)) if at},
+            }
+            for wave in self.waves
         ]
-        told["servers"] = list(told["servers"])
-        inputs: dict[str, Any] = _without_nothing(told)
+        inputs: dict[str, Any] = _without_nothing(
+            {
+                "application": self.name,
+                "phase": self.phase,
+                "kinds": list(alike.values()),
+                "ignore": dict(self.ignore) or None,
+                "waves": waves or None,
+            }
+        )
         return inputs
 
     @classmethod
     def from_inputs(cls, values: Mapping[str, Any]) -> ApplicationPlan:
         return cls(
-            name=values["name"],
+            name=values["application"],
             phase=values["phase"],
-            servers=tuple(map(_server_of, values["servers"])),
+            servers=tuple(_server_of(name, kind) for kind in values["kinds"] for name in kind["servers"]),
             ignore=values.get("ignore", {}),
             waves=tuple(map(_wave_of, values.get("waves", ()))),
         )
 
 
+def plan_of(estate: Estate, application: Application) -> ApplicationPlan:
+    waves = {name: wave.plan for name, wave in estate.waves.items()}
+    own = next((wave for wave in waves.values() if application.name in wave.applications), None)
+    return ApplicationPlan(
+        application.name,
+        application.phase,
+        tuple(_server(estate.servers[server]) for server in application.servers),
+        application.ignore,
+        (own, *(waves[other] for other in own.after)) if own else (),
+    )
+
+
 def plans_of(estate: Estate) -> Iterator[ApplicationPlan]:
     """One for each application, and one without a name for the servers that are in none: those only replicate."""
     homes = {server for each in estate.applications.values() for server in each.servers}
-    waves = {name: wave.plan for name, wave in estate.waves.items()}
     for application in estate.applications.values():
-        own = next((wave for wave in waves.values() if application.name in wave.applications), None)
-        yield ApplicationPlan(
-            application.name,
-            application.phase,
-            tuple(_server(estate.servers[server]) for server in application.servers),
-            application.ignore,
-            (own, *(waves[other] for other in own.after)) if own else (),
-        )
+        yield plan_of(estate, application)
     rest = tuple(_server(each) for name, each in estate.servers.items() if name not in homes)
     if rest:
         yield ApplicationPlan("", "replicate", rest)
@@ -127,12 +147,12 @@ def _image(image: ImageOptions) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-def _server_of(values: Mapping[str, Any]) -> ServerPlan:
+def _server_of(name: str, values: Mapping[str, Any]) -> ServerPlan:
     launch: dict[str, Any] | None = values.get("launch")
     if launch is not None:
         launch = {key: tuple(value) if isinstance(value, list) else value for key, value in launch.items()}
     return ServerPlan(
-        values["name"],
+        name,
         LaunchPlan(**launch) if launch is not None else None,
         values.get("image", {}),
         values.get("ignore", {}),

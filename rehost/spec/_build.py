@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from rehost.spec._after_launch import checks_of, post_launch_of
-from rehost.spec._checks import moment_of
 from rehost.spec._files import Folder
 from rehost.spec._merge import SECTIONS, Merged
 from rehost.spec._model import (

@@ -145,16 +145,21 @@ func (m *machine) CreateSnapshotTask(ctx *simulator.Context, req *types.CreateSn
 	return body
 }
 
-func (m *machine) QueryChangedDiskAreas(_ *simulator.Context, req *types.QueryChangedDiskAreas) soap.HasFault {
+func (m *machine) QueryChangedDiskAreas(ctx *simulator.Context, req *types.QueryChangedDiskAreas) soap.HasFault {
 	body := &methods.QueryChangedDiskAreasBody{}
 	refuse := func(message string, fault types.BaseMethodFault) soap.HasFault {
 		body.Fault_ = simulator.Fault(message, fault)
 		return body
 	}
-	if req.Snapshot == nil {
+	var disk *frozenDisk
+	switch {
+	case req.Snapshot != nil:
+		disk = m.center.frozen(*req.Snapshot, req.DeviceKey)
+	case m.Runtime.PowerState == types.VirtualMachinePowerStatePoweredOff:
+		disk = m.center.current(ctx, m.VirtualMachine, req.DeviceKey)
+	default: // vSphere answers without a snapshot only for a machine that is off
 		return refuse("A specified parameter was not correct: snapshot", &types.InvalidArgument{InvalidProperty: "snapshot"})
 	}
-	disk := m.center.frozen(*req.Snapshot, req.DeviceKey)
 	if disk == nil {
 		return refuse("A specified parameter was not correct: deviceKey", &types.InvalidArgument{InvalidProperty: "deviceKey"})
 	}
@@ -380,6 +385,33 @@ func (c *center) frozen(snapshot types.ManagedObjectReference, key int32) *froze
 		if set.snapshot == snapshot {
 			return set.disks[key]
 		}
+	}
+	return nil
+}
+
+// current is a disk as it is now, with what its tracker would say of it; the tracker itself stays as it is.
+func (c *center) current(ctx *simulator.Context, vm *simulator.VirtualMachine, key int32) *frozenDisk {
+	for _, device := range vm.Config.Hardware.Device {
+		disk, ok := device.(*types.VirtualDisk)
+		if !ok || disk.Key != key {
+			continue
+		}
+		backing, ok := disk.Backing.(*types.VirtualDiskFlatVer2BackingInfo)
+		if !ok {
+			return nil
+		}
+		found := &frozenDisk{flat: flatFile(ctx.Map, backing.FileName), size: disk.CapacityInBytes}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if known := c.trackers[found.flat]; known != nil {
+			view, err := known.copied().take(found.flat)
+			if err != nil {
+				log.Printf("looking at %s: %s", found.flat, err)
+				return nil
+			}
+			found.view = view
+		}
+		return found
 	}
 	return nil
 }

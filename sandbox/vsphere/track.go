@@ -27,6 +27,11 @@ type tracker struct {
 
 func newTracker() *tracker { return &tracker{id: uuid.NewString()} }
 
+// copied is a tracker that goes its own way.
+func (t *tracker) copied() *tracker {
+	return &tracker{t.id, t.count, append([]uint64(nil), t.sums...), append([]int(nil), t.since...)}
+}
+
 // view is what a snapshot keeps of a tracker: it answers for that moment, whatever comes later.
 type view struct {
 	id        string

@@ -29,6 +29,8 @@ class Asked:
     inputs: dict[str, Any]
     after: frozenset[str]  # `kind/name` of what it depends on, by `depends_on` or through a property
     protected: bool
+    ignored: tuple[str, ...] = ()
+    aliases: frozenset[str] = frozenset()  # of former parents, their `kind/name`
 
 
 @dataclass
@@ -39,7 +41,9 @@ class Recorder(mocks.Mocks):
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         self.inputs[f"{args.typ}::{args.name}"] = dict(args.inputs)
-        outputs = {"instanceId": f"i-{args.name}", "imageId": f"ami-{args.name}"}
+        outputs = {"instanceId": f"i-{args.name}", "imageId": f"ami-{args.name}", "arn": f"arn:mock:{args.name}"}
+        if args.typ.endswith(":Instance"):
+            outputs["privateAddress"] = f"10.0.0.{args.name}"
         return f"id-{args.name}", {**outputs, **args.inputs}
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
@@ -70,6 +74,38 @@ def _label(urn: str) -> str:
     return f"{types.rsplit('$', 1)[-1].rsplit(':', 1)[-1]}/{name}"
 
 
+def run_program(main: Callable[[], object]) -> list[Asked]:
+    """Every registration of a Pulumi program, in their order."""
+    recorder = Recorder()
+    monitor = Monitor(recorder)
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        mocks.set_mocks(recorder, project="test", stack="dev", preview=False, monitor=monitor)
+        main()
+        loop.run_until_complete(wait_for_rpcs())
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+    return [_read(request) for request in monitor.requests]
+
+
+def _read(request: resource_pb2.RegisterResourceRequest) -> Asked:
+    inputs = dict(pulumi.runtime.rpc.deserialize_properties(request.object)) if request.HasField("object") else {}
+    inputs.pop("__provider", None)
+    return Asked(
+        kind=request.type.rsplit(":", 1)[-1],
+        type=request.type,
+        name=request.name,
+        parent=_label(request.parent) if request.parent else "",
+        inputs=inputs,
+        after=frozenset(_label(urn) for urn in request.dependencies),
+        protected=request.protect,
+        ignored=tuple(request.ignoreChanges),
+        aliases=frozenset(_label(each.spec.parentUrn) for each in request.aliases if each.spec.parentUrn),
+    )
+
+
 Make = Callable[..., dict[str, Asked]]
 
 
@@ -82,30 +118,7 @@ def make(tmp_path: Path) -> Make:
         folder.mkdir(exist_ok=True)
         (folder / "estate.yaml").write_text(f"apiVersion: rehost/v1\n{text}")
         estate = spec.load(folder, root=tmp_path)
-        recorder = Recorder()
-        monitor = Monitor(recorder)
-        loop = asyncio.new_event_loop()
-        asyncio.set_event_loop(loop)
-        try:
-            mocks.set_mocks(recorder, project="test", stack="dev", preview=False, monitor=monitor)
-            Estate("estate", EstateArgs(estate=estate, stack="dev", wait=wait))
-            loop.run_until_complete(wait_for_rpcs())
-        finally:
-            asyncio.set_event_loop(None)
-            loop.close()
-        return {asked.kind + "/" + asked.name: asked for asked in map(read, monitor.requests)}
-
-    def read(request: resource_pb2.RegisterResourceRequest) -> Asked:
-        inputs = dict(pulumi.runtime.rpc.deserialize_properties(request.object)) if request.HasField("object") else {}
-        inputs.pop("__provider", None)
-        return Asked(
-            kind=request.type.rsplit(":", 1)[-1],
-            type=request.type,
-            name=request.name,
-            parent=_label(request.parent) if request.parent else "",
-            inputs=inputs,
-            after=frozenset(_label(urn) for urn in request.dependencies),
-            protected=request.protect,
-        )
+        asked = run_program(lambda: Estate("estate", EstateArgs(estate=estate, stack="dev", wait=wait)))
+        return {each.kind + "/" + each.name: each for each in asked}
 
     return made

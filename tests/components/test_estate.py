@@ -59,6 +59,8 @@ def test_the_types_that_stand_in_every_state(make: Make) -> None:
         "pulumi-python:dynamic/rehost:Readiness",
         "pulumi-python:dynamic/rehost:MachineImage",
         "pulumi-python:dynamic/rehost:Instance",
+        "pulumi-python:dynamic/rehost:Milestone",
+        "pulumi-python:dynamic/rehost:Phase",
     }
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import components
 
 PUBLIC = """
-Application ApplicationArgs Estate EstateArgs GroupArgs Instance MachineImage PostLaunch Readiness ReplicationJob Server ServerArgs Validation
+Application ApplicationArgs Cutover Estate EstateArgs GroupArgs Ingress Instance LandingZone LandingZoneArgs LandingZoneError
+MachineImage Milestone Phase PostLaunch Preflight Readiness ReplicationJob Server ServerArgs Validation Wave WaveArgs WindowArgs
 """
 
 

@@ -21,6 +21,9 @@ pytestmark = pytest.mark.engine
 RARE = {
     "connector": {"ec2:CancelImportTask": "only a job that is ended while AWS imports its disks"},
     "operator": {
+        "ec2:DescribeAddresses": "only `rehost eject`",
+        "ec2:DescribeInstanceAttribute": "only `rehost eject`",
+        "ec2:DescribeNetworkInterfaces": "only `rehost eject`",
         "ec2:CancelImportTask": "only a job that is ended while AWS imports its disks",
         "ec2:GetEbsDefaultKmsKeyId": "only where a spec begins or ceases to name a key",
         "ec2:GetEbsEncryptionByDefault": "the same",

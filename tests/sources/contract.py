@@ -11,10 +11,7 @@ import hashlib
 import itertools
 import os
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import ClassVar
 
 import pytest
 
@@ -23,7 +20,6 @@ from rehost.sources import (
     ChangesUnknown,
     Consistency,
     FreezeLost,
-    FrozenServer,
     LocatorInvalid,
     Quiesce,
     QuiesceImpossible,
@@ -32,18 +28,11 @@ from rehost.sources import (
     SourceError,
 )
 from tests.sources import elsewhere
-from tests.sources.harness import INITIAL, KIB, Harness, read, restored, whole
+from tests.sources.harness import INITIAL, KIB, Harness, freeze, read, restored, whole
+from tests.sources.power_contract import PowerContract
 
 
-class SourceContract:
-    harness_type: ClassVar[type[Harness]]
-
-    @pytest.fixture
-    def site(self, tmp_path: Path) -> Iterator[Harness]:
-        harness = self.harness_type(tmp_path)
-        yield harness
-        harness.close()
-
+class SourceContract(PowerContract):
     # Discovery and inspection
 
     def test_discovery_finds_the_server_once(self, site: Harness) -> None:
@@ -440,10 +429,6 @@ class SourceContract:
             with pytest.raises(SourceError):
                 site.source.inspect(site.unknown)
         assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
-
-
-def freeze(site: Harness, run: str = "run-1") -> FrozenServer:
-    return site.source.freeze(site.locator, quiesce=Quiesce.NONE, run=run)
 
 
 def in_order(extents: list[Extent], size: int) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from rehost.blocks import Extent
-from rehost.sources import FrozenDisk, Locator, Source
+from rehost.sources import FrozenDisk, FrozenServer, Locator, Quiesce, Source
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -39,6 +39,11 @@ class Harness(ABC):
     #: Its disks can become smaller.
     shrinks: ClassVar[bool] = True
 
+    #: Its servers can be powered on and off.
+    has_power: ClassVar[bool] = True
+    #: A server of it that is off can be frozen with `quiesce: require`.
+    can_require: ClassVar[bool] = True
+
     source: Source
     locator: Locator  # the server
     unknown: Locator  # well formed, but there is no such server
@@ -63,6 +68,10 @@ class Harness(ABC):
     def made(self) -> Sequence[str]:
         """What points in time have left on the source: snapshots, clones, jobs. Empty once all are released."""
 
+    def left_by_power(self) -> Sequence[str]:
+        """What of `made` stays of `power_off` until `power_on`."""
+        return []
+
     def losses(self) -> Mapping[str, Callable[[], None]]:
         """Beside a new size: what makes the source forget what changed on disk 0, by the name of its cause."""
         return {}
@@ -77,18 +86,23 @@ class Harness(ABC):
 
     @classmethod
     def lacks(cls) -> frozenset[str]:
-        """What of `keeping`, `losing`, `elsewhere` and `shrinking` cannot be had here."""
+        """What of `keeping`, `losing`, `elsewhere`, `shrinking` and `power` cannot be had here."""
         lacking = {
             "keeping": not cls.survives_writes,
             "losing": cls.lose_freeze is Harness.lose_freeze,
             "elsewhere": cls.elsewhere is Harness.elsewhere,
             "shrinking": not cls.shrinks,
+            "power": not cls.has_power,
         }
         return frozenset(name for name, lacks in lacking.items() if lacks)
 
     def close(self) -> None:
         """The end of the test."""
         self.source.close()
+
+
+def freeze(site: Harness, run: str = "run-1") -> FrozenServer:
+    return site.source.freeze(site.locator, quiesce=Quiesce.NONE, run=run)
 
 
 def read(disk: FrozenDisk, offset: int, length: int) -> bytes:

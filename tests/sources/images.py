@@ -54,6 +54,7 @@ class ImagesHarness(Harness):
 
     survives_writes = False
     tracks_changes = False
+    has_power = False
     copying = False
 
     def __init__(self, folder: Path) -> None:

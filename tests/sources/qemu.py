@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,6 +64,9 @@ class QemuHarness(Harness):
         files = [str(path) for path in scratch.iterdir()] if scratch.exists() else []
         return sorted(self.machine.leftovers() + [path for path in files if not path.endswith("web-01.lock")])
 
+    def left_by_power(self) -> Sequence[str]:
+        return [str(self.folder / "x" / "rehost-web-01.power")]
+
     def losses(self) -> Mapping[str, Callable[[], None]]:
         def newest() -> dict[str, str]:
             device = next(each for each in self.machine.execute("query-block") if each["device"] == "drive-vda")
@@ -82,3 +89,33 @@ class QemuHarness(Harness):
     def close(self) -> None:
         super().close()
         self.machine.stop()
+
+
+class LibvirtHarness(QemuHarness):
+    """The same machine, of which only the stand-in for `virsh` knows how to start it. Needs `virsh_stands_in`."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.recipe = folder / "s" / "web-01.domain"
+        self.recipe.write_text(json.dumps(self.machine.arguments()))
+        self.source = QemuSource({"type": "qemu", "libvirt": "qemu:///test", "scratch": "x"}, base=folder)
+
+    def made(self) -> Sequence[str]:
+        return super().made() if self.machine.control.exists() else []
+
+    def close(self) -> None:
+        virsh("destroy")
+        super().close()
+
+
+def virsh(command: str) -> None:
+    """Of web-01, by the stand-in; what it refuses does not matter."""
+    arguments = ["virsh", "--quiet", "--connect", "qemu:///test", command, "--domain", "web-01"]
+    subprocess.run(arguments, check=False, capture_output=True)
+
+
+def virsh_stands_in(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Put the stand-in first on PATH, for the sockets in `folder`."""
+    monkeypatch.setenv("PATH", f"{Path(__file__).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("VIRSH_PYTHON", sys.executable)
+    monkeypatch.setenv("VIRSH_FOLDER", str(folder))

@@ -1,4 +1,5 @@
-"""A machine of QEMU for tests: its disks are attached, its processor never starts, and "the guest" writes by qemu-io."""
+"""A machine of QEMU for tests: its disks are attached, its processor has begun and stands still, and "the guest" writes by
+qemu-io."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from typing import Any, Self
 
 import pytest
 
+from rehost.sources import ServerNotRunning
 from rehost.sources.qemu import Monitor, qmp_session
 
 EMULATOR = "qemu-system-x86_64"
@@ -30,7 +32,16 @@ def need(program: str, package: str) -> str:
 class QemuMachine:
     """Disks by name: `vda` is attached to a device of that id. Starting it again keeps them."""
 
-    def __init__(self, folder: Path, name: str, disks: Mapping[str, Path], *, extra: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        disks: Mapping[str, Path],
+        *,
+        extra: tuple[str, ...] = (),
+        begun: bool = True,
+    ) -> None:
+        self._begun = begun
         self.name, self.disks, self._extra = name, dict(disks), extra
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -49,28 +60,50 @@ class QemuMachine:
     ) -> None:
         self.stop()
 
-    def start(self) -> None:
+    def arguments(self) -> list[str]:
+        """How it is started, but for its process identifier's file."""
         program = need(EMULATOR, "qemu-system-x86")
-        arguments = [program, "-machine", "q35,accel=tcg", "-m", "16", "-S", "-nodefaults", "-display", "none"]
+        arguments = [program, "-machine", "q35,accel=tcg", "-m", "16", "-nodefaults", "-display", "none"]
         arguments += ["-name", self.name, "-qmp", f"unix:{self.qmp},server=on,wait=off"]
         arguments += ["-qmp", f"unix:{self.control},server=on,wait=off", *self._extra]
         for number, (name, path) in enumerate(self.disks.items()):
             form = "qcow2" if path.suffix == ".qcow2" else "raw"
             arguments += ["-drive", f"if=none,id=drive-{name},file={path},format={form},discard=unmap"]
             arguments += ["-device", f"virtio-blk-pci,drive=drive-{name},id={name},bootindex={number}"]
+        return arguments
+
+    def start(self) -> None:
+        process = [*self.arguments(), "-S", "-pidfile", str(self.folder / f"{self.name}.pid")]
         self._process = subprocess.Popen(
-            arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            process, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
         deadline = time.monotonic() + _SECONDS
-        while not (self.qmp.exists() and self.control.exists()):
+        while not self._up():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 pytest.fail(f"QEMU did not start: {self._said()}")
             time.sleep(0.01)
+
+    def _up(self) -> bool:
+        """Whether it answers. Its processor has begun then, or it would be a machine that is off."""
+        if not (self.qmp.exists() and self.control.exists()):
+            return False
+        try:
+            with self.session() as monitor:
+                if self._begun:
+                    monitor.execute("cont")
+                    monitor.execute("stop")
+        except ServerNotRunning:  # its socket is bound, and not listened at yet
+            return False
+        return True
 
     @property
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
+
+    def runs(self) -> bool:
+        """Whether the QEMU that this object started is there."""
+        return self._process is not None and self._process.poll() is None
 
     def stop(self, *, kill: bool = False) -> None:
         """End QEMU: orderly, so that it stores its bitmaps, or by SIGKILL."""
@@ -133,6 +166,14 @@ class QemuMachine:
         self._process.kill()
         _, errors = self._process.communicate()
         return errors.decode(errors="replace")
+
+
+#: A boot sector whose guest waits for the power button, and then puts itself into ACPI's state S5 (ACPI 6.5, 4.8.3.1 and
+#: 4.8.3.2; the registers of QEMU's q35 begin at 0x600): `cli; out 0x602, 0x100`, a loop of `in 0x600` and a test of bit 8,
+#: `out 0x604, 0x2000; hlt`.
+LISTENING = (
+    bytes.fromhex("fa ba0206 b80001 ef ba0006 ed f6c401 74fa ba0406 b80020 ef f4 ebfd").ljust(510, b"\0") + b"\x55\xaa"
+)
 
 
 def make_disk(path: Path, size: int, content: Mapping[int, bytes] = {}) -> Path:

@@ -15,6 +15,7 @@ from tests.sources.harness import INITIAL, Harness, whole
 class MemoryHarness(Harness):
     survives_writes = True
     tracks_changes = True
+    can_require = False  # it has no guest
     max_read: int | None = None
 
     def __init__(self, folder: Path) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rehost.sources import SourceUnavailable
-from tests.sources.contract import SourceContract, freeze
-from tests.sources.harness import INITIAL, Harness, whole
+from tests.sources.contract import SourceContract
+from tests.sources.harness import INITIAL, Harness, freeze, whole
 from tests.sources.qemu import QemuHarness
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +28,7 @@ from rehost.sources.qemu import _agent, _bitmaps, _freeze, _frozen, _monitor
 from rehost.sources.qemu._scratch import Note, Scratch
 from tests.sources.fake_agent import FakeAgent
 from tests.sources.harness import INITIAL, KIB, whole
-from tests.sources.qemu import CONFIG, QemuHarness
+from tests.sources.qemu import CONFIG, QemuHarness, virsh_stands_in
 from tests.sources.qemu_machine import make_disk
 
 
@@ -437,9 +435,7 @@ def test_what_is_better_known_beforehand(tmp_path: Path) -> None:
 
 
 def test_libvirt(site: QemuHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", f"{Path(__file__).parent}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("VIRSH_PYTHON", sys.executable)
-    monkeypatch.setenv("VIRSH_FOLDER", str(site.folder / "s"))
+    virsh_stands_in(monkeypatch, site.folder / "s")
     config = {"type": "qemu", "libvirt": "qemu:///test", "scratch": CONFIG["scratch"]}
     source = open_source(config, base=site.folder)
     found = {server.name: server for server in source.discover()}
