@@ -9,6 +9,7 @@ import base64
 import json
 import re
 import time
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,6 +24,7 @@ from sandbox._boot import Guests
 from sandbox._copies import copy_methods
 from sandbox._ebs import ACCOUNT
 from sandbox._imports import ImportTasks, import_methods
+from sandbox._network import card_of, install_addresses
 from sandbox._requests import backend, tags_of
 from sandbox._store import Snapshot, SnapshotStore
 
@@ -218,6 +220,7 @@ def _check_firmware(asked: dict[str, Any]) -> None:
 
 def install(ec2: Ec2) -> None:
     """Give moto's EC2 the sandbox's behaviour. Once a process: moto's backends are global."""
+    install_addresses()
     original = {
         name: getattr(EC2Response, name)
         for name in (
@@ -269,7 +272,7 @@ def install(ec2: Ec2) -> None:
         if isinstance(image, SandboxAmi):
             for instance in reservation.instances:
                 data = base64.b64decode(self._get_param("UserData") or "").decode("utf-8", "replace")
-                ec2.guests.start(instance.id, _disks(ec2, instance), image.boot_mode, data)
+                ec2.guests.start(instance.id, _disks(ec2, instance), image.boot_mode, data, partial(card_of, instance))
         return result
 
     def change(name: str, then: Any) -> Any:
@@ -284,7 +287,9 @@ def install(ec2: Ec2) -> None:
     def restart(self: Any, instance_id: str) -> None:
         instance = backend(self.region).get_instance(instance_id)
         image = backend(self.region).amis.get(instance.image_id)
-        ec2.guests.start(instance_id, _disks(ec2, instance), getattr(image, "boot_mode", None))
+        ec2.guests.start(
+            instance_id, _disks(ec2, instance), getattr(image, "boot_mode", None), card=partial(card_of, instance)
+        )
 
     def get_console_output(self: Any) -> ActionResult:
         instance = backend(self.region).get_instance(self._get_param("InstanceId"))

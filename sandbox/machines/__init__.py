@@ -14,10 +14,13 @@ from sandbox.machines._errors import MachineError, NoSuchFileSystem, PackageUnav
 from sandbox.machines._ext4 import write_file
 from sandbox.machines._guest import CONSOLE_PREFIX, MESSAGE_PATH
 from sandbox.machines._live import GuestEnded, LiveGuest, Records, RecordsDamaged, check_disks, make_live
+from sandbox.machines._network import LOOPBACK, Card, door, open_door, shut_door
 
 __all__ = [
     "CONSOLE_PREFIX",
+    "LOOPBACK",
     "MESSAGE_PATH",
+    "Card",
     "Disk",
     "GuestEnded",
     "LiveGuest",
@@ -33,6 +36,9 @@ __all__ = [
     "accelerator",
     "build",
     "check_disks",
+    "door",
     "make_live",
+    "open_door",
+    "shut_door",
     "write_file",
 ]
