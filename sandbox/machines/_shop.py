@@ -23,11 +23,12 @@ _SIZE = 128 * MIB
 
 _COMMON = """\
 export PATH=/run/bin:/bin
-mkdir -p /run/www/cgi-bin /run/acpi/PWRF
+mkdir -p /run/www/cgi-bin
 # The power button, as a virtual machine's platform presses it.
-printf '#!/bin/busybox sh\\n/bin/busybox poweroff\\n' >/run/acpi/PWRF/00000080
-chmod +x /run/acpi/PWRF/00000080
-acpid -c /run/acpi -l /dev/null -p /run/acpid.pid -e /dev/null
+for event in /sys/class/input/event*; do
+    [ "$(cat "$event/device/name")" = "Power Button" ] || continue
+    { dd bs=24 count=1 status=none if="/dev/input/${event##*/}" of=/dev/null && poweroff; } &
+done
 """
 
 _DATABASE = """\
