@@ -24,7 +24,7 @@ from sandbox._boot import Guests
 from sandbox._copies import copy_methods
 from sandbox._ebs import ACCOUNT
 from sandbox._imports import ImportTasks, import_methods
-from sandbox._network import card_of, install_addresses
+from sandbox._network import card_of, check_address, install_addresses, release_addresses
 from sandbox._requests import backend, tags_of
 from sandbox._store import Snapshot, SnapshotStore
 
@@ -259,6 +259,7 @@ def install(ec2: Ec2) -> None:
                     "IdempotentParameterMismatch", "The client token was used before, with other parameters."
                 )
             return ActionResult(known[1])
+        check_address(backend(self.region), asked_of(self))
         if isinstance(image, SandboxAmi):
             overrides = {each["DeviceName"]: each.get("Ebs", {}) for each in self._get_param("BlockDeviceMappings", [])}
             self._parse_block_device_mapping = lambda: [
@@ -283,6 +284,10 @@ def install(ec2: Ec2) -> None:
             return result
 
         return method
+
+    def end(self: Any, instance_id: str) -> None:
+        ec2.guests.end(instance_id)
+        release_addresses(backend(self.region).get_instance(instance_id))
 
     def restart(self: Any, instance_id: str) -> None:
         instance = backend(self.region).get_instance(instance_id)
@@ -313,7 +318,7 @@ def install(ec2: Ec2) -> None:
         **import_methods(ec2),
         **copy_methods(ec2, original),
         "run_instances": run_instances,
-        "terminate_instances": change("terminate_instances", lambda _, instance_id: ec2.guests.end(instance_id)),
+        "terminate_instances": change("terminate_instances", end),
         "stop_instances": change("stop_instances", lambda _, instance_id: ec2.guests.stop(instance_id)),
         "start_instances": change("start_instances", restart),
         "get_console_output": get_console_output,

@@ -6,10 +6,11 @@ the sandbox's Internet is this machine.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
 from typing import Any
 
+from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import elastic_network_interfaces
 
 from sandbox.machines import LOOPBACK, Card, door
@@ -23,6 +24,31 @@ _HERE = IPv4Address("127.0.0.1")
 def install_addresses() -> None:
     """Public addresses of loopback. Once a process: moto is global."""
     setattr(elastic_network_interfaces, "random_public_ip", door)  # noqa: B010 - moto types it otherwise
+
+
+def check_address(ec2_backend: Any, asked: Mapping[str, Any]) -> None:
+    """What RunInstances refuses of the private address that is asked for; moto fails over it."""
+    interface = next(iter(asked.get("NetworkInterfaces") or [{}]))
+    address = asked.get("PrivateIpAddress") or interface.get("PrivateIpAddress")
+    subnet_id = asked.get("SubnetId") or interface.get("SubnetId")
+    if not address or not subnet_id:
+        return
+    subnet = ec2_backend.get_subnet(subnet_id)
+    if ip_address(address) not in ip_network(subnet.cidr_block):
+        raise EC2ClientError(
+            "InvalidParameterValue", f"Address {address} does not fall within the subnet's address range"
+        )
+    if address in subnet._subnet_ips:
+        raise EC2ClientError("InvalidIPAddress.InUse", f"Address {address} is in use.")
+
+
+def release_addresses(instance: Any) -> None:
+    """A terminated instance has no address any longer; moto keeps it until the instance is forgotten."""
+    subnet = instance.nics[0].subnet if instance.nics else None
+    for address in instance._private_ips if subnet is not None else ():
+        if subnet._subnet_ips.get(address) is instance:
+            subnet.del_subnet_ip(address)
+    instance._private_ips.clear()  # else moto gives back, later on, what is somebody else's by then
 
 
 def card_of(instance: Any, own: str) -> Card | None:

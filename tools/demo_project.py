@@ -196,7 +196,7 @@ class DemoProject:
             for line in process.stdout or ():
                 lines.append(line)
                 if show:
-                    self.console.print(line.rstrip("\n"), markup=False)
+                    self.console.print(line.rstrip("\n"), markup=False, soft_wrap=True)
         return process.returncode, "".join(lines)
 
     def _output(self, command: list[str]) -> str:

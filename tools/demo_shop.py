@@ -186,7 +186,7 @@ class ShopDemo(Demo):
             console.print(text, markup=False)
             raise Unproved("the preview failed")
         for line in shortened(text):
-            console.print(line, markup=False, style="green" if line.lstrip().startswith("+") else "")
+            console.print(line, markup=False, soft_wrap=True, style="green" if line.lstrip().startswith("+") else "")
 
     def up(self, phase: str, name: str | None = None) -> None:
         started = time.monotonic()
@@ -242,9 +242,11 @@ class ShopDemo(Demo):
         started = time.monotonic()
         console.print("[dim]$ pulumi up --yes --skip-preview[/]")
         code, _ = self.project.capture(["pulumi", "up", "--yes", "--skip-preview", "--color", "never"], show=True)
+        if code == 0:
+            raise Unproved("the cutover should have failed")
         self.note("cutover failed", time.monotonic() - started)
         failed = [each["result"] for each in self.result["validations"] if each["result"]["state"] == "FAILED"]
-        if code == 0 or not any(each["check"] == "release" for each in failed):
+        if not any(each["check"] == "release" for each in failed):
             raise Unproved("the check of the release should have failed")
         states = self.source.states()
         self.result["failed_cutover"] = {"exit_code": code, "sources": states, "checks": failed}
@@ -343,12 +345,14 @@ class ShopDemo(Demo):
 
 
 def shortened(text: str) -> list[str]:
-    """What a reviewer reads of a preview: resources that appear, change or go, what changes of them, and the plan's sentences."""
-    found = []
+    """What a reviewer reads of a preview: resources that appear, change or go, by name, and what changes of them."""
+    found: list[str] = []
     for line in text.splitlines():
         bare = line.strip()
-        if bare.startswith(("+", "-", "~")) and "__provider" not in bare:
-            found.append(line.rstrip())
+        if bare.startswith("[urn=") and found and found[-1].endswith(")"):
+            found[-1] += f" {bare.rstrip(']').rpartition('::')[2]}"
+        elif bare.startswith(("+", "-", "~")) and "__provider" not in bare:
+            found.append(line.rstrip().replace("pulumi-python:dynamic/", ""))
     return found
 
 
