@@ -44,7 +44,7 @@ def check_address(ec2_backend: Any, asked: Mapping[str, Any]) -> None:
 
 def release_addresses(instance: Any) -> None:
     """A terminated instance has no address any longer; moto keeps it until the instance is forgotten."""
-    subnet = instance.nics[0].subnet if instance.nics else None
+    subnet: Any = instance.nics[0].subnet if instance.nics else None
     for address in instance._private_ips if subnet is not None else ():
         if subnet._subnet_ips.get(address) is instance:
             subnet.del_subnet_ip(address)
