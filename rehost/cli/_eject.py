@@ -72,7 +72,7 @@ def _jobs_of(control: ControlPlane, application: str, stack: str | None) -> list
 def _require_complete(control: ControlPlane, stack: str, application: str) -> None:
     known = control.applications.find(stack, application)
     reached = known.reached if known else None
-    if reached is not Phase.COMPLETE:
+    if reached != Phase.COMPLETE:  # text, as the database has it
         where = f"it has reached {reached}" if reached else "it has reached no phase yet"
         fail(
             f"{application} is not complete: {where}. Its instances may still be replaced, and what would be written would be out of "

@@ -12,6 +12,7 @@ import hcl2
 import pytest
 
 from rehost.aws import SERVER_TAG, STACK_TAG, DiskImage, LaunchRequest
+from rehost.control import Phase
 from tests.aws.conftest import snapshot
 from tests.connector.conftest import Site
 
@@ -128,6 +129,22 @@ def test_before_complete_it_is_refused(shop: Shop) -> None:
     assert "shop is not complete" in said.err
     assert "phase: complete" in said.err
     assert not (shop.site.folder / "handover").exists()
+
+
+def test_what_counts_is_the_phase_that_was_reached(shop: Shop) -> None:
+    shop.launch()
+    stack, store = shop.site.stack, shop.site.control.applications
+    images = {"web-01": {"run": "run-1", "image": "ami-1"}}
+    for phase in (Phase.TEST, Phase.CUTOVER):
+        store.enter(stack, "shop", phase, servers=["web-01"])
+        assert store.reached(stack, "shop", phase, images=images)
+    store.enter(stack, "shop", Phase.COMPLETE, servers=["web-01"])
+    said = shop.command("eject", "shop")
+    assert (said.code, "it has reached cutover" in said.err) == (2, True)
+    assert store.reached(stack, "shop", Phase.COMPLETE, images=images)
+    said = shop.command("eject", "shop")
+    assert said.code == 0, said.err
+    assert written(shop.site.folder / "handover" / "shop") == FILES
 
 
 @pytest.mark.parametrize("instances", [0, 2])
