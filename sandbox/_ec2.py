@@ -9,6 +9,7 @@ import base64
 import json
 import re
 import time
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,6 +24,7 @@ from sandbox._boot import Guests
 from sandbox._copies import copy_methods
 from sandbox._ebs import ACCOUNT
 from sandbox._imports import ImportTasks, import_methods
+from sandbox._network import card_of, check_address, install_addresses, release_addresses
 from sandbox._requests import backend, tags_of
 from sandbox._store import Snapshot, SnapshotStore
 
@@ -218,6 +220,7 @@ def _check_firmware(asked: dict[str, Any]) -> None:
 
 def install(ec2: Ec2) -> None:
     """Give moto's EC2 the sandbox's behaviour. Once a process: moto's backends are global."""
+    install_addresses()
     original = {
         name: getattr(EC2Response, name)
         for name in (
@@ -256,6 +259,7 @@ def install(ec2: Ec2) -> None:
                     "IdempotentParameterMismatch", "The client token was used before, with other parameters."
                 )
             return ActionResult(known[1])
+        check_address(backend(self.region), asked_of(self))
         if isinstance(image, SandboxAmi):
             overrides = {each["DeviceName"]: each.get("Ebs", {}) for each in self._get_param("BlockDeviceMappings", [])}
             self._parse_block_device_mapping = lambda: [
@@ -269,7 +273,7 @@ def install(ec2: Ec2) -> None:
         if isinstance(image, SandboxAmi):
             for instance in reservation.instances:
                 data = base64.b64decode(self._get_param("UserData") or "").decode("utf-8", "replace")
-                ec2.guests.start(instance.id, _disks(ec2, instance), image.boot_mode, data)
+                ec2.guests.start(instance.id, _disks(ec2, instance), image.boot_mode, data, partial(card_of, instance))
         return result
 
     def change(name: str, then: Any) -> Any:
@@ -281,10 +285,16 @@ def install(ec2: Ec2) -> None:
 
         return method
 
+    def end(self: Any, instance_id: str) -> None:
+        ec2.guests.end(instance_id)
+        release_addresses(backend(self.region).get_instance(instance_id))
+
     def restart(self: Any, instance_id: str) -> None:
         instance = backend(self.region).get_instance(instance_id)
         image = backend(self.region).amis.get(instance.image_id)
-        ec2.guests.start(instance_id, _disks(ec2, instance), getattr(image, "boot_mode", None))
+        ec2.guests.start(
+            instance_id, _disks(ec2, instance), getattr(image, "boot_mode", None), card=partial(card_of, instance)
+        )
 
     def get_console_output(self: Any) -> ActionResult:
         instance = backend(self.region).get_instance(self._get_param("InstanceId"))
@@ -308,7 +318,7 @@ def install(ec2: Ec2) -> None:
         **import_methods(ec2),
         **copy_methods(ec2, original),
         "run_instances": run_instances,
-        "terminate_instances": change("terminate_instances", lambda _, instance_id: ec2.guests.end(instance_id)),
+        "terminate_instances": change("terminate_instances", end),
         "stop_instances": change("stop_instances", lambda _, instance_id: ec2.guests.stop(instance_id)),
         "start_instances": change("start_instances", restart),
         "get_console_output": get_console_output,

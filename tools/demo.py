@@ -158,6 +158,15 @@ class Demo:
             raise SystemExit("pulumi destroy left something behind")
         console.print("[green]nothing in the sandbox carries this stack's tags any longer[/]")
 
+    def summary(self) -> None:
+        table = Table("server", "disk", "size", "allocated", "sent by each run", "verified", box=None, pad_edge=False)
+        for server, entry in self.result["servers"].items():
+            for disk in entry["disks"]:
+                sent = "  ".join(_mib(count) for count in disk["sent_bytes"])
+                verified = "[green]yes[/]" if disk["verified"] else "[red]no[/]"
+                table.add_row(server, disk["key"], _mib(disk["bytes"]), _mib(disk["allocated_bytes"]), sent, verified)
+        console.print(table)
+
     def close(self) -> None:
         """End what else was started; here, nothing."""
 
@@ -175,8 +184,11 @@ def _mib(size: int) -> str:
 def main() -> int:
     keep = os.environ.get("KEEP", "") not in ("", "0")
     source = os.environ.get("SOURCE", "")
+    scenario = os.environ.get("SCENARIO", "")
+    if scenario not in ("", "shop"):
+        raise SystemExit(f"SCENARIO={scenario} is not one of: shop")
     try:
-        demo = _demo(source, keep)
+        demo = importlib.import_module("tools.demo_shop").ShopDemo(keep) if scenario else _demo(source, keep)
     except KeyError:
         raise SystemExit(f"SOURCE={source} is not one of: images, {', '.join(LIVE)}") from None
     return perform(demo)
@@ -203,13 +215,7 @@ def perform(demo: Demo) -> int:
         demo.close()
     console.print()
     console.rule("[bold green]done[/]", align="left")
-    table = Table("server", "disk", "size", "allocated", "sent by each run", "verified", box=None, pad_edge=False)
-    for server, entry in demo.result["servers"].items():
-        for disk in entry["disks"]:
-            sent = "  ".join(_mib(count) for count in disk["sent_bytes"])
-            verified = "[green]yes[/]" if disk["verified"] else "[red]no[/]"
-            table.add_row(server, disk["key"], _mib(disk["bytes"]), _mib(disk["allocated_bytes"]), sent, verified)
-    console.print(table)
+    demo.summary()
     console.print(f"{demo.result['seconds']['total']:.0f} s in all; measured figures: {path.relative_to(ROOT)}")
     if demo.keep:
         demo.project.say_what_next()

@@ -187,6 +187,18 @@ class DemoProject:
                 f"{shlex.join(command)} exited with {done.returncode}\n{(done.stderr or '') if quiet else ''}"
             )
 
+    def capture(self, command: list[str], *, show: bool = False) -> tuple[int, str]:
+        """Exit code and output of a command that may fail; `show` prints its lines as they come."""
+        lines = []
+        with subprocess.Popen(
+            command, cwd=self.root, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process:
+            for line in process.stdout or ():
+                lines.append(line)
+                if show:
+                    self.console.print(line.rstrip("\n"), markup=False, soft_wrap=True)
+        return process.returncode, "".join(lines)
+
     def _output(self, command: list[str]) -> str:
         return subprocess.run(
             command, cwd=self.root, env=self.environment, stdout=subprocess.PIPE, text=True, check=True

@@ -14,10 +14,17 @@ from sandbox.machines._errors import MachineError, NoSuchFileSystem, PackageUnav
 from sandbox.machines._ext4 import write_file
 from sandbox.machines._guest import CONSOLE_PREFIX, MESSAGE_PATH
 from sandbox.machines._live import GuestEnded, LiveGuest, Records, RecordsDamaged, check_disks, make_live
+from sandbox.machines._network import LOOPBACK, Card, door, open_door, shut_door
+from sandbox.machines._shop import SHOP, SHOP_NETWORK, VERSION_PATH, Tier, build_shop
 
 __all__ = [
     "CONSOLE_PREFIX",
+    "LOOPBACK",
     "MESSAGE_PATH",
+    "SHOP",
+    "SHOP_NETWORK",
+    "VERSION_PATH",
+    "Card",
     "Disk",
     "GuestEnded",
     "LiveGuest",
@@ -28,11 +35,16 @@ __all__ = [
     "PackageUnavailable",
     "Records",
     "RecordsDamaged",
+    "Tier",
     "ToolFailed",
     "ToolMissing",
     "accelerator",
     "build",
+    "build_shop",
     "check_disks",
+    "door",
     "make_live",
+    "open_door",
+    "shut_door",
     "write_file",
 ]

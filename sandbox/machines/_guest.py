@@ -83,6 +83,7 @@ for card in /sys/class/net/e*; do
         echo "rehost: network: $(ip -4 -o addr show "${card##*/}" | sed 's/.*inet \\([^ ]*\\).*/\\1/')"
 done
 httpd -p 80 -h /srv/www
+[ ! -f /etc/rehost-service ] || sh /etc/rehost-service &
 [ ! -f /etc/rehost-live ] || sh /etc/rehost-live &
 # A live machine has an agent of its own on the same port.
 [ -f /etc/rehost-live ] || [ ! -f /etc/rehost-agent ] || sh /etc/rehost-agent &
@@ -91,6 +92,9 @@ echo "rehost: ready"
 
 #: Where a machine has `agent.sh`.
 AGENT_PATH = "/etc/rehost-agent"
+
+#: Where a server of an application has the script that is its service.
+SERVICE_PATH = "/etc/rehost-service"
 
 #: Where a live machine has `live.sh`.
 LIVE_PATH = "/etc/rehost-live"

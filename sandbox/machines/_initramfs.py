@@ -17,7 +17,7 @@ from sandbox.machines._guest import INITRAMFS_INIT
 MODULES = (
     *("nvme", "virtio_pci", "virtio_blk", "virtio_scsi", "ata_piix", "ahci", "sd_mod"),
     *("crc32c_generic", "crc32c_intel", "ext4"),
-    *("af_packet", "ena", "virtio_net", "e1000", "button"),
+    *("af_packet", "ena", "virtio_net", "e1000", "button", "evdev"),
 )
 
 
