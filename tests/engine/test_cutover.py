@@ -135,8 +135,9 @@ def test_a_last_run_that_fails_leaves_the_source_running_and_says_both_ways(
     assert project.owned() == []
 
 
-@pytest.mark.parametrize("after", ["last run: copy", "Cutover shop created"])
-@pytest.mark.parametrize("way", ["on", "back", "destroy"])
+@pytest.mark.parametrize(
+    ("after", "way"), [("last run: copy", "on"), ("Cutover shop created", "back"), ("last run: copy", "destroy")]
+)
 def test_killed_in_the_middle(project: EngineProject, guest: QemuMachine, after: str, way: str) -> None:
     to(project, "replicate", "test")
     project.edit("phase: test", "phase: cutover")
