@@ -9,7 +9,7 @@ Those of one job are carried out one after the other, in the order in which they
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from datetime import timedelta
 from typing import Any
@@ -132,7 +132,7 @@ class PowerRequests:
                 query = query.where(power_requests.c.requested_at > since)
             return connection.execute(query).scalar_one_or_none()
 
-    def open(self, sources: Collection[str] | None) -> list[PowerRequest]:
+    def open(self, sources: Collection[str] | None) -> Sequence[PowerRequest]:
         """Those of these sources that are next in line: one a job, PENDING or ACTIVE, the oldest first."""
         earlier = power_requests.alias()
         is_next = ~sa.exists().where(

@@ -15,9 +15,9 @@ import pytest
 from rehost.processes import is_running
 from rehost.sources import DiskUnsuitable, ImagesSource, Quiesce, SourceChanged, SourceError
 from rehost.sources._image_layers import layers_of
-from tests.sources.contract import SourceContract, freeze
+from tests.sources.contract import SourceContract
 from tests.sources.formats import FORMATS, OVF, Qcow2Harness, make, make_ova, qemu_img
-from tests.sources.harness import INITIAL, KIB, MIB, Harness, restored, whole
+from tests.sources.harness import INITIAL, KIB, MIB, Harness, freeze, restored, whole
 from tests.sources.images import ROOT, open_images, sparse
 
 CONTENT = INITIAL[0][: 3 * MIB]  # some formats round a size up to their own unit
