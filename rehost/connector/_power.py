@@ -176,7 +176,9 @@ class _Carrying:
     def _on(self) -> str:
         locator, source = self._job.spec.locator, self._source
         earlier = self._control.power.before(self._job.id) if self._request.restore else None
-        to = Power(earlier) if earlier in (Power.OFF, Power.PAUSED) else Power.ON
+        if earlier == Power.UNKNOWN:
+            return "left"  # its source has no power over it: nothing was done to it
+        to = Power(earlier or Power.ON)
         ran = self._request.before == Power.ON
         self._step(lambda: source.power_on(locator, to=to))
         if to is not Power.ON:
