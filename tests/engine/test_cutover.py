@@ -178,7 +178,7 @@ def test_a_source_that_somebody_let_run_in_the_middle_is_found_out(project: Engi
     said = project.up(ok=False)
     assert "somebody powered on or wrote to web-01 after its last run" in said
     assert "Go back by reverting the change of phase" in said
-    assert not shop(project)["reached"] == "cutover"
+    assert shop(project)["reached"] != "cutover"
     to(project, "cutover", "test")
     assert state(guest) == "running"
     to(project, "test", "cutover")
