@@ -56,6 +56,8 @@ class Instances:
     def launch(self, request: LaunchRequest, *, on_progress: Say) -> InstanceView:
         """Launch, or find what an interrupted launch made, and wait until it runs. A retry is safe.
 
+        Raises `Refused` where the one that runs is of another image.
+
         EC2 answers a client token for a day with the instance it first made, even a terminated one: then the next
         generation of the token is used.
         """
@@ -77,6 +79,14 @@ class Instances:
                     code="TokensUsedUp",
                     message=f"{GENERATIONS} instances of {request.token} were terminated",
                 )
+        elif found.image_id != request.image_id:
+            # What an interrupted update left behind, or what serves by now: that is for a person to say.
+            raise Refused(
+                operation="RunInstances",
+                code="OtherImage",
+                message=f"instance {found.instance_id} runs already, of {found.image_id} and not of {request.image_id}; "
+                "terminate it, if nobody needs it, then `pulumi up` again",
+            )
         on_progress(f"instance {found.instance_id} is {found.state}")
         return self._wait(found.instance_id, "running", on_progress)
 
