@@ -11,6 +11,8 @@ import io
 import pickle
 import threading
 import time
+from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -37,13 +39,24 @@ def _private_key(encoded: bytes) -> PrivateKeyTypes:
     return load_der_private_key(encoded, None)
 
 
+def _tags() -> defaultdict[str, dict[str, str]]:
+    """What moto's SSM makes for a new kind of resource, by a lambda of its own that pickle cannot name."""
+    return defaultdict(dict)
+
+
+def _tags_factory() -> Callable[[], defaultdict[str, dict[str, str]]]:
+    return _tags
+
+
 class _Pickler(pickle.Pickler):
-    """Takes the key pairs behind moto's KMS keys, which belong to cryptography and refuse to be pickled."""
+    """Takes the key pairs behind moto's KMS keys, which belong to cryptography and refuse to be pickled, and a lambda of moto's SSM."""
 
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, _KEYS):
             encoded = value.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
             return _private_key, (encoded,)
+        if getattr(value, "__qualname__", "") == "SimpleSystemManagerBackend.__init__.<locals>.<lambda>":
+            return _tags_factory, ()
         return NotImplemented
 
 
