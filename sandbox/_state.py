@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_der_private_key,
 )
+from moto.ssm.models import ParameterDict
 
 from sandbox._ec2 import Ec2
 from sandbox._requests import service_backends
@@ -57,6 +58,10 @@ class _Pickler(pickle.Pickler):
             return _private_key, (encoded,)
         if getattr(value, "__qualname__", "") == "SimpleSystemManagerBackend.__init__.<locals>.<lambda>":
             return _tags_factory, ()
+        if type(value) is ParameterDict:
+            # It has a constructor of its own, which pickle's way with dictionaries passes nothing to.
+            plain = dict.items(value)
+            return ParameterDict, (value.account_id, value.region_name), dict(value.__dict__), None, iter(list(plain))
         return NotImplemented
 
 
