@@ -91,9 +91,11 @@ class SandboxApp:
         return self._moto(environ, start_response, service, scope[1] if scope else "")
 
     def close(self) -> None:
-        self.saved.save(self.ec2)
-        self.guests.close()
-        self.store.close()
+        try:
+            self.saved.save(self.ec2)
+        finally:
+            self.guests.close()  # else their QEMU processes outlive the sandbox
+            self.store.close()
 
     def _ebs(
         self, environ: dict[str, Any], start_response: StartResponse, path: str, region: str, access_key: str

@@ -11,6 +11,8 @@ import io
 import pickle
 import threading
 import time
+from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_der_private_key,
 )
+from moto.ssm.models import ParameterDict
 
 from sandbox._ec2 import Ec2
 from sandbox._requests import service_backends
@@ -37,13 +40,28 @@ def _private_key(encoded: bytes) -> PrivateKeyTypes:
     return load_der_private_key(encoded, None)
 
 
+def _tags() -> defaultdict[str, dict[str, str]]:
+    """What moto's SSM makes for a new kind of resource, by a lambda of its own that pickle cannot name."""
+    return defaultdict(dict)
+
+
+def _tags_factory() -> Callable[[], defaultdict[str, dict[str, str]]]:
+    return _tags
+
+
 class _Pickler(pickle.Pickler):
-    """Takes the key pairs behind moto's KMS keys, which belong to cryptography and refuse to be pickled."""
+    """Takes the key pairs behind moto's KMS keys, which belong to cryptography and refuse to be pickled, and a lambda of moto's SSM."""
 
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, _KEYS):
             encoded = value.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
             return _private_key, (encoded,)
+        if getattr(value, "__qualname__", "") == "SimpleSystemManagerBackend.__init__.<locals>.<lambda>":
+            return _tags_factory, ()
+        if type(value) is ParameterDict:
+            # It has a constructor of its own, which pickle's way with dictionaries passes nothing to.
+            plain = dict.items(value)
+            return ParameterDict, (value.account_id, value.region_name), dict(value.__dict__), None, iter(list(plain))
         return NotImplemented
 
 

@@ -276,3 +276,18 @@ def test_tls(tmp_path: Path) -> None:
 def test_options_that_are_refused(tmp_path: Path, options: list[str], said: str) -> None:
     with pytest.raises(RuntimeError, match=said):
         Sandbox(tmp_path / "own", options=options).start()
+
+
+def test_a_restart_remembers_parameters(tmp_path: Path) -> None:
+    """moto's SSM holds what pickle does not take by itself; a state that cannot be saved would be lost as a whole."""
+    folder = tmp_path / "own"
+    for written in (True, False):
+        with Sandbox(folder) as sandbox:
+            clients = Clients(sandbox.endpoint)
+            if written:
+                clients.ssm.put_parameter(Name="greeting", Value="hello", Type="String")
+                clients.ssm.add_tags_to_resource(
+                    ResourceType="Parameter", ResourceId="greeting", Tags=[{"Key": "kind", "Value": "test"}]
+                )
+            assert clients.ssm.get_parameter(Name="greeting")["Parameter"]["Value"] == "hello"
+            clients.close()
