@@ -154,7 +154,7 @@ def test_a_run_that_somebody_waits_for_is_no_longer_automatic(control: ControlPl
 
 def test_a_final_run_is_of_a_later_moment_than_its_request(control: ControlPlane) -> None:
     job = scheduled(control, every_seconds=3600)
-    control.runs.schedule_due(None)
+    control.runs.request(job.id, token="asked for")
     with pytest.raises(RunIsOpen):
         control.runs.request(job.id, token="final", kind=RunKind.FINAL)
     good_run(control, job, "ami-1")
