@@ -154,10 +154,12 @@ def test_a_run_that_somebody_waits_for_is_no_longer_automatic(control: ControlPl
 
 def test_a_final_run_is_of_a_later_moment_than_its_request(control: ControlPlane) -> None:
     job = scheduled(control, every_seconds=3600)
-    control.runs.request(job.id, token="asked for")
+    control.runs.schedule_due(None)
+    begun = claimed(control)
     with pytest.raises(RunIsOpen):
         control.runs.request(job.id, token="final", kind=RunKind.FINAL)
-    good_run(control, job, "ami-1")
+    control.runs.frozen(begun.id, "here", "crash")
+    control.runs.complete(begun.id, Image("ami-1", job.id, begun.id, (), control.now()))
     run = control.runs.request(job.id, token="final", kind=RunKind.FINAL)
     assert control.runs.request(job.id, token="final", kind=RunKind.FINAL).id == run.id
     claimed(control)
