@@ -13,7 +13,7 @@ import threading
 
 from rehost.errors import RehostError
 
-#: Every point there is. A test holds that each stands in the code exactly once; `docs/operations.md` says what follows.
+#: Every point that a run passes. A test holds that each stands in the code exactly once; `docs/operations.md` says what follows.
 POINTS = (
     "run-claimed",
     "frozen",
@@ -25,10 +25,9 @@ POINTS = (
     "image-made",
     "spread",
     "run-recorded",
-    "power-taken",
-    "power-found",
-    "power-done",
 )
+#: The same of a power request.
+POWER_POINTS = ("power-taken", "power-found", "power-done")
 
 
 class InjectedFault(RehostError):
@@ -42,9 +41,9 @@ def _parse(text: str) -> dict[str, tuple[int, str]]:
     for entry in filter(None, text.split(",")):
         name, _, action = entry.partition(":")
         name, _, nth = name.partition("@")
-        if name not in POINTS or action not in ("kill", "error"):
+        if name not in POINTS + POWER_POINTS or action not in ("kill", "error"):
             raise RehostError(
-                detail=f"REHOST_FAULT: {entry!r} is not POINT[@N]:kill|error with a point of {', '.join(POINTS)}"
+                detail=f"REHOST_FAULT: {entry!r} is not POINT[@N]:kill|error with a point of {', '.join(POINTS + POWER_POINTS)}"
             )
         armed[name] = (int(nth or 1), action)
     return armed

@@ -20,11 +20,7 @@ CLONED = ".rehost-"
 
 
 @pytest.mark.parametrize(
-    "point",
-    [
-        *(name for name in faults.POINTS if name != "copy-piece" and not name.startswith("power-")),
-        *("copy-piece", "copy-piece@2"),
-    ],
+    "point", [*(name for name in faults.POINTS if name != "copy-piece"), "copy-piece", "copy-piece@2"]
 )
 def test_a_killed_connector_is_carried_on_by_the_next(site: Site, point: str) -> None:
     site.write(range(max(DATA) + 1), size=512 * BLOCK * 2)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from rehost import faults
 from rehost.control import Job, PowerRequest, PowerState, RunKind, RunState
 from tests.sources.qemu_machine import LISTENING, QemuMachine, make_disk
 
@@ -66,7 +67,7 @@ def test_a_guest_that_listens_shuts_itself_down(site: Site, job: Job, machine: Q
     assert status(machine) == "shutdown"
 
 
-@pytest.mark.parametrize("point", ["power-taken", "power-found", "power-done"])
+@pytest.mark.parametrize("point", faults.POWER_POINTS)
 def test_a_killed_connector_is_carried_on_by_the_next(site: Site, job: Job, machine: QemuMachine, point: str) -> None:
     request_id = site.control.power.request(job.id, "off", token="cutover 1", shutdown_seconds=0)
     assert site.work(f"{point}:kill") == -signal.SIGKILL
