@@ -91,14 +91,18 @@ class Workshop:
             self._rescan(0.01),
             *self._downloads(),
         ]
-        for latency in (20, 80):
+        for latency, endpoint, name in (
+            (20, self.plain, "plain HTTP"),
+            (80, self.plain, "plain HTTP"),
+            (80, self.secure, "TLS"),
+        ):
             cases.append(
                 Case(
-                    f"upload, {latency} ms of latency",
+                    f"upload, {latency} ms of latency, {name}",
                     "added to each answer",
-                    self.plain,
+                    endpoint,
                     self._upload(self.dense),
-                    self._coldsnap_upload(self.plain, self.dense),
+                    self._coldsnap_upload(endpoint, self.dense),
                     far,
                     settings={"latency_ms": latency},
                     mib=mib,

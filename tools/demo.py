@@ -144,14 +144,10 @@ class Demo:
                 ec2.stop_instances(InstanceIds=[instance_id])
                 ec2.get_waiter("instance_stopped").wait(InstanceIds=[instance_id], WaiterConfig={"Delay": 1})
                 ec2.start_instances(InstanceIds=[instance_id])
-            deadline = time.monotonic() + CONSOLE_SECONDS
-            while time.monotonic() < deadline:
-                text = ec2.get_console_output(InstanceId=instance_id, Latest=True).get("Output", "")
-                line = next((line.strip() for line in text.splitlines() if wanted in line), None)
-                if line:
-                    self.result["console_line"] = line
-                    return str(line)
-                time.sleep(0.5)
+            line, text = console_line(ec2, instance_id, wanted)
+            if line:
+                self.result["console_line"] = line
+                return line
         console.print(text[-3000:], markup=False)
         raise SystemExit(
             f"the migrated machine did not print {wanted!r} within {CONSOLE_SECONDS} s, started {LIVES} times; its console is above"
@@ -183,6 +179,19 @@ class Demo:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(self.result, indent=2) + "\n")
         return path
+
+
+def console_line(ec2: Any, instance_id: str, wanted: str) -> tuple[str | None, str]:
+    """The first line with `wanted` on an instance's console, None where it does not come, and the whole console."""
+    deadline = time.monotonic() + CONSOLE_SECONDS
+    text = ""
+    while time.monotonic() < deadline:
+        text = str(ec2.get_console_output(InstanceId=instance_id, Latest=True).get("Output", ""))
+        line = next((line.strip() for line in text.splitlines() if wanted in line), None)
+        if line:
+            return line, text
+        time.sleep(0.5)
+    return None, text
 
 
 def _mib(size: int) -> str:

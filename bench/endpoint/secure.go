@@ -64,7 +64,7 @@ func secured(plain net.Conn, config *tls.Config) (*secureConn, error) {
 	}
 	c.iv = expandLabel(traffic, "iv", 12)
 	c.aead, err = cipher.NewGCM(block)
-	return c, errors.Join(err, wire.writer.Flush())
+	return c, err
 }
 
 // expandLabel is HKDF-Expand-Label of RFC 8446, 7.1, for at most one hash's length and no context.

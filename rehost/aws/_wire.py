@@ -22,7 +22,10 @@ CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 60  # without a single byte
 HEAD_LIMIT = 64 * 1024
 BODY_LIMIT = 16 * 1024 * 1024  # an answer that is not a block: errors, a page of a listing
-_TLS_BUFFER = 256 * 1024
+# Each piece is a few handovers of the interpreter's lock, so larger ones are faster; but OpenSSL keeps the room for one with
+# each connection. Of an upload with 80 ms of latency, which has 128 of them: 167 MiB with 128 KiB, 186 with 192, 207 with
+# 256 and 246 with a whole block; of a full upload without: 5.08, 4.48, 4.33 and 4.14 s.
+_TLS_PIECE = 192 * 1024
 
 
 class BadAnswer(OSError):
@@ -40,7 +43,8 @@ class _Stream(Protocol):
     def send(self, head: bytes, body: memoryview | None) -> None: ...
     def recv_into(self, buffer: memoryview) -> int: ...
     def fill(self, buffer: memoryview) -> int:
-        """As `recv_into`, of a buffer that all belongs to this answer: it may wait until that is full."""
+        """As `recv_into`, of a buffer that all belongs to this answer: it may wait until that is full, or for twice
+        `ANSWER_SECONDS` where the other side falls silent in the middle of it."""
 
 
 class Connection:
@@ -209,15 +213,17 @@ class _Secure:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
         self._read: Callable[[int, memoryview], int] = self._tls.read  # type: ignore[assignment] # typeshed knows no buffer
-        self._buffer = memoryview(bytearray(_TLS_BUFFER))
+        self._buffer = memoryview(bytearray(_TLS_PIECE))
         self._until_done(self._tls.do_handshake)
         self._flush()
 
     def send(self, head: bytes, body: memoryview | None) -> None:
         self._tls.write(head)
         if body is not None:
-            self._tls.write(body)
-        self._flush()  # all of it in one call, as above
+            for at in range(0, len(body), _TLS_PIECE):
+                self._tls.write(body[at : at + _TLS_PIECE])
+                self._flush()
+        self._flush()
 
     def fill(self, buffer: memoryview) -> int:
         return self.recv_into(buffer)

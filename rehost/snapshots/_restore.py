@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import threading
 from collections.abc import Callable
@@ -41,7 +40,7 @@ def restore_snapshot(
         raise FileInTheWay(path=str(file))
     listing = ebs.listing(snapshot_id)
     partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    fd = _create(partial)
+    fd = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         os.ftruncate(fd, listing.volume_gib * GIB)
         done = _Done(on_progress)
@@ -81,18 +80,6 @@ class _Done:
             self._written += written
             progress = self.progress
         self._tell(progress)
-
-
-def _create(path: Path) -> int:
-    """A new file, past the page cache where its file system can do that: filling the cache costs as much as receiving and hashing."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    try:
-        return os.open(path, flags | os.O_DIRECT, 0o600)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-    path.unlink(missing_ok=True)  # Linux creates it before it refuses the flag
-    return os.open(path, flags, 0o600)
 
 
 def _umask() -> int:

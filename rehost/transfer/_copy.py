@@ -23,7 +23,7 @@ from rehost.transfer._plan import CopyPlan
 from rehost.transfer._protocol import BlockSink, ReadableDisk, StopSignal, Throttle
 from rehost.transfer._read import READ_DELAYS, read_block
 from rehost.transfer._window import MOST_IN_FLIGHT, Window
-from rehost.transfer._workers import Workers
+from rehost.transfer._workers import Workers, block_buffer
 
 #: Pieces that the workers may be ahead of the one that is being flushed: a disk that takes long to sync holds nobody up.
 AHEAD = 4
@@ -157,9 +157,10 @@ class _Copy:
             manifest.flush(manifest.block_count)
         return CopyResult(self._progress(), manifest.written_count, manifest.linear_checksum())
 
-    def _start(self, in_flight: int) -> Workers[tuple[int, int]]:
+    def _start(self, in_flight: int) -> Workers[tuple[int, int], bytearray]:
         self._window = Window(min(in_flight, self._remaining))
-        self._workers = Workers(self._draw(), self._block, count=self._window.size, name=f"copy-{self._disk.key}")
+        name = f"copy-{self._disk.key}"
+        self._workers = Workers(self._draw(), self._block, buffer=block_buffer, count=self._window.size, name=name)
         return self._workers
 
     def _draw(self) -> Iterator[tuple[int, int]]:

@@ -6,8 +6,8 @@ import errno
 import fcntl
 import mmap
 import os
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 
 from rehost.blocks import BLOCK_SIZE
 from rehost.pacing import Pause
@@ -30,45 +30,57 @@ def restore_blocks(
 ) -> None:
     """Read every listed block and write it to its place; zeros stay holes. `on_block` hears whether it was written.
 
-    `fd` may be open with O_DIRECT. `name` is the snapshot's, for errors: BlockReadFailed, BlockWriteFailed, CopyStopped.
+    `name` is the snapshot's, for errors: BlockReadFailed, BlockWriteFailed, CopyStopped.
     """
-    buffers = _AlignedBuffers()
 
-    def restore(block: tuple[int, Handle], _buffer: bytearray, pause: Pause) -> bool:
+    def restore(block: tuple[int, Handle], buffer: memoryview, pause: Pause) -> bool:
         index, handle = block
-        view = buffers.view  # the worker's own is not aligned; never touched, it costs no memory
-        written = read_back(name, reader, index, handle, view, pause) != ZERO_DIGEST
+        written = read_back(name, reader, index, handle, buffer, pause) != ZERO_DIGEST
         if written:
-            _write(fd, index, view, name)
+            _write(fd, index, buffer, name)
         on_block(written)
         return written
 
-    if not run_windowed(blocks, restore, in_flight=in_flight, name="restore", stop=stop):
-        raise CopyStopped(disk=name, watermark=0)
+    with _past_the_page_cache(fd):
+        if not run_windowed(blocks, restore, buffer=_aligned_buffer, in_flight=in_flight, name="restore", stop=stop):
+            raise CopyStopped(disk=name, watermark=0)
 
 
-class _AlignedBuffers(threading.local):
-    """A block for each thread, at the beginning of a page: what O_DIRECT asks for (open(2))."""
+@contextmanager
+def _past_the_page_cache(fd: int) -> Iterator[None]:
+    """Where the file system can: filling the cache costs as much as receiving and hashing."""
+    with suppress(OSError):
+        _set_direct(fd, True)
+    try:
+        yield
+    finally:
+        _set_direct(fd, False)
 
-    def __init__(self) -> None:
-        self.view = memoryview(mmap.mmap(-1, BLOCK_SIZE))
+
+def _set_direct(fd: int, wanted: bool) -> None:
+    flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+    fcntl.fcntl(fd, fcntl.F_SETFL, flags | os.O_DIRECT if wanted else flags & ~os.O_DIRECT)
 
 
-def _write(fd: int, index: int, view: memoryview, name: str) -> None:
+def _aligned_buffer() -> memoryview:
+    """Room for a block, at the beginning of a page: what O_DIRECT asks for (open(2))."""
+    return memoryview(mmap.mmap(-1, BLOCK_SIZE))
+
+
+def _write(fd: int, index: int, buffer: memoryview, name: str) -> None:
     try:
         try:
-            _write_all(fd, index, view)
+            _write_all(fd, index, buffer)
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
-            # The file system wants another alignment (open(2)): on through the page cache, for this thread and the others.
-            fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) & ~os.O_DIRECT)
-            _write_all(fd, index, view)
+            _set_direct(fd, False)  # the file system wants another alignment: for this thread and the others
+            _write_all(fd, index, buffer)
     except OSError as error:
         raise BlockWriteFailed.at(name, index, error) from error
 
 
-def _write_all(fd: int, index: int, view: memoryview) -> None:
+def _write_all(fd: int, index: int, buffer: memoryview) -> None:
     done = 0
     while done < BLOCK_SIZE:
-        done += os.pwrite(fd, view[done:], index * BLOCK_SIZE + done)
+        done += os.pwrite(fd, buffer[done:], index * BLOCK_SIZE + done)

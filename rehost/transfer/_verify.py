@@ -18,6 +18,7 @@ from rehost.transfer._manifest import NEVER_WRITTEN, ZERO_BLOCK, ZERO_DIGEST, Ma
 from rehost.transfer._protocol import BlockReader, BytesLike, Handle, ReadableDisk, StopSignal
 from rehost.transfer._read import READ_DELAYS, read_block
 from rehost.transfer._window import MOST_IN_FLIGHT, run_windowed
+from rehost.transfer._workers import block_buffer
 
 
 class Difference(StrEnum):
@@ -67,7 +68,7 @@ def verify_snapshot(
         index, handle = block
         check.block(index, read_back(manifest.snapshot_id, reader, index, handle, buffer, pause))
 
-    if not run_windowed(blocks, compare, in_flight=in_flight, name="verify", stop=stop):
+    if not run_windowed(blocks, compare, buffer=block_buffer, in_flight=in_flight, name="verify", stop=stop):
         raise CopyStopped(disk=manifest.snapshot_id, watermark=0)
     return check.result()
 
@@ -109,7 +110,8 @@ def verify_against_source(
         check.block(index, hashlib.sha256(buffer).digest())
 
     clipped = (index for index in blocks_of(allocated) if index < block_count(disk.size))
-    if not run_windowed(clipped, compare, in_flight=in_flight, name=f"verify-{disk.key}", stop=stop):
+    name = f"verify-{disk.key}"
+    if not run_windowed(clipped, compare, buffer=block_buffer, in_flight=in_flight, name=name, stop=stop):
         raise CopyStopped(disk=disk.key, watermark=0)
     return check.result()
 

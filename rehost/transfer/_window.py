@@ -21,6 +21,7 @@ from rehost.transfer._protocol import StopSignal
 from rehost.transfer._workers import Workers
 
 Item = TypeVar("Item")
+Buffer = TypeVar("Buffer")
 
 #: Blocks in flight at most: 1,000 puts a second (the quota of a region) at 100 ms each, and a quarter more. 64 MiB.
 MOST_IN_FLIGHT = 128
@@ -100,26 +101,27 @@ class _Kind:
 
 def run_windowed(
     items: Iterable[Item],
-    task: Callable[[Item, bytearray, Pause], Hashable],
+    task: Callable[[Item, Buffer, Pause], Hashable],
     *,
+    buffer: Callable[[], Buffer],
     in_flight: int,
     name: str,
     stop: StopSignal | None,
 ) -> bool:
     """Run `task(item, buffer, pause)` for every item, as many at once as a window allows; False once `stop` is set.
 
-    What a task returns is the kind of its work. Raises the first failure.
+    `buffer` makes a thread's buffer. What a task returns is the kind of its work. Raises the first failure.
     """
     window = Window(in_flight)
 
-    def timed(item: Item, buffer: bytearray) -> None:
+    def timed(item: Item, room: Buffer) -> None:
         began = time.monotonic()
-        kind = task(item, buffer, workers.pause)
+        kind = task(item, room, workers.pause)
         took = time.monotonic() - began
         with workers.changed:
             if window.done(kind, took):
                 workers.allow(window.size)
 
-    workers = Workers(items, timed, count=window.size, name=name)
+    workers = Workers(items, timed, buffer=buffer, count=window.size, name=name)
     with workers:
         return workers.wait_all(stop)
