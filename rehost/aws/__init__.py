@@ -10,6 +10,7 @@ from rehost.aws._errors import (
     CredentialsRefused,
     EndpointUnreachable,
     Interrupted,
+    NoCapacity,
     NotFound,
     NotOurs,
     ProfileMissing,
@@ -23,8 +24,11 @@ from rehost.aws._errors import (
 )
 from rehost.aws._images import DiskImage, ImageView
 from rehost.aws._imports import ImportProgress, ImportRequest, ImportTask
-from rehost.aws._instances import InstanceView, LaunchRequest
-from rehost.aws._preflight import KeyView, Problem
+from rehost.aws._instance_types import Choice, Need
+from rehost.aws._instances import InstanceView
+from rehost.aws._launch import Interface, LaunchRequest, VolumeSettings
+from rehost.aws._launch_checks import Asked, Problem
+from rehost.aws._preflight import KeyView
 from rehost.aws._retry import RetryPolicy
 from rehost.aws._session import AwsSettings, Identity
 from rehost.aws._tags import RUN_TAG, SERVER_TAG, STACK_TAG, TOKEN_TAG
@@ -35,10 +39,12 @@ __all__ = [
     "STACK_TAG",
     "TOKEN_TAG",
     "AccessDenied",
+    "Asked",
     "Aws",
     "AwsError",
     "AwsSettings",
     "ChecksumMismatch",
+    "Choice",
     "CredentialsMissing",
     "CredentialsRefused",
     "DiskImage",
@@ -50,9 +56,12 @@ __all__ = [
     "ImportRequest",
     "ImportTask",
     "InstanceView",
+    "Interface",
     "Interrupted",
     "KeyView",
     "LaunchRequest",
+    "Need",
+    "NoCapacity",
     "NotFound",
     "NotOurs",
     "Owned",
@@ -68,4 +77,5 @@ __all__ = [
     "SnapshotView",
     "Throttled",
     "TooSlow",
+    "VolumeSettings",
 ]
