@@ -26,7 +26,7 @@ def resolved(here: Stack, olds: Props, news: Props) -> tuple[Props, list[CheckFa
     added: Props = {}
     failures: list[CheckFailure] = []
     origin = news.get("origin", {})
-    if AUTO not in (news.get("instanceType"),) and news.get("privateIp") != COPY:
+    if news.get("instanceType") != AUTO and news.get("privateIp") != COPY:
         return added, failures
     facts = facts_of(here, origin)
     try:
@@ -54,7 +54,7 @@ class _Unknown(Exception):
 def _type(here: Stack, olds: Props, news: Props, facts: Mapping[str, Any]) -> Props:
     origin = news["origin"]
     cpus, memory = facts.get("cpus"), _memory_mib(facts)
-    kept = {key: olds[key] for key in ("instanceType", "instanceTypeReason", "instanceTypeFor") if key in olds}
+    kept: Props = {key: olds[key] for key in ("instanceType", "instanceTypeReason", "instanceTypeFor") if key in olds}
     if not (cpus and memory):
         if "instanceTypeReason" in kept:
             return kept
@@ -85,11 +85,9 @@ def _address(olds: Props, origin: Mapping[str, Any], facts: Mapping[str, Any]) -
         return {key: olds[key] for key in ("privateIp", "privateIpReason")}
     address = str(facts.get("address") or "")
     try:
-        version = ipaddress.ip_address(address).version
+        ipaddress.IPv4Address(address)
     except ValueError:
-        version = 0
-    if version != 4:
-        raise _Unknown("privateIp", origin, "an IPv4 address", "write the address")
+        raise _Unknown("privateIp", origin, "an IPv4 address", "write the address") from None
     return {"privateIp": address, "privateIpReason": f"copied from the source {origin.get('sourceName')}"}
 
 

@@ -9,7 +9,17 @@ from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, 
 
 from providers._instance_properties import UPDATES, replacing
 from providers._launch_facts import resolved
-from providers._provider import Props, ProviderError, RehostProvider, changed, diff, failure, is_known, plain, said_plainly
+from providers._provider import (
+    Props,
+    ProviderError,
+    RehostProvider,
+    changed,
+    diff,
+    failure,
+    is_known,
+    plain,
+    said_plainly,
+)
 from providers._stack import Stack, stack
 from rehost.aws import SERVER_TAG, STACK_TAG, Asked, Interface, LaunchRequest, VolumeSettings
 

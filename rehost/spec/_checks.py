@@ -27,9 +27,9 @@ def _references(spec: Merged) -> Iterator[Finding]:
         for key, section in _REFERENCES:
             name = spec.text("servers", server, key)
             if name is not None:
-                yield from _dangling(spec, section, name, ("servers", server, key))
+                yield from dangling(spec, section, name, ("servers", server, key))
     for path, server in members(spec):
-        yield from _dangling(spec, "servers", server, path)
+        yield from dangling(spec, "servers", server, path)
     for application in spec.names("applications"):
         groups = dict.fromkeys(spec.names("applications", application, "groups"))
         for group in groups:
@@ -39,10 +39,10 @@ def _references(spec: Merged) -> Iterator[Finding]:
                     yield Finding.at(spec.place(*path), "dangling-name", message, nearest(other, groups))
     for wave in spec.names("waves"):
         for path, application in spec.texts("waves", wave, "applications"):
-            yield from _dangling(spec, "applications", application, path)
+            yield from dangling(spec, "applications", application, path)
 
 
-def _dangling(spec: Merged, section: str, name: str, path: Path) -> Iterator[Finding]:
+def dangling(spec: Merged, section: str, name: str, path: Path) -> Iterator[Finding]:
     known = spec.entries[section]
     if name not in known and section not in spec.unsure:
         hint = nearest(name, known) if known else f"there are no {section}"
@@ -101,14 +101,14 @@ def _cycles(spec: Merged) -> Iterator[Finding]:
         for group, others in waits.items():
             after = spec.texts("applications", application, "groups", group, "after")
             others.extend(other for _path, other in after if other in waits)
-        for cycle in _cycles_of(waits):
+        for cycle in cycles_of(waits):
             told = [*map(short, cycle[:_TOLD]), *(["..."] if len(cycle) > _TOLD else []), short(cycle[0])]
             where = spec.place("applications", application, "groups", cycle[0], "after")
             message = f"groups of application {short(application)} wait for each other: {' after '.join(told)}"
             yield Finding.at(where, "cycle", message)
 
 
-def _cycles_of(waits: Mapping[str, list[str]]) -> Iterator[list[str]]:
+def cycles_of(waits: Mapping[str, list[str]]) -> Iterator[list[str]]:
     """Names of which each waits for the next, and the last for the first. At least one for each knot of them.
 
     A walk in depth, in linear time, that does not recurse.

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from rehost.spec import _build, _channels, _checks, _image_limits, _limits, _schema, _times, _user_data, _yaml
+from rehost.spec import (
+    _build,
+    _channels,
+    _checks,
+    _image_limits,
+    _launch_limits,
+    _limits,
+    _schema,
+    _times,
+    _user_data,
+    _yaml,
+)
 from rehost.spec._files import Folder
 from rehost.spec._findings import MAX_ERRORS, Finding, SpecErrors, bounded, too_many
 from rehost.spec._merge import SECTIONS, Merged
@@ -46,6 +57,7 @@ def check(folder: Path, *, root: Path | None = None) -> tuple[Estate | None, lis
         merged.unsure.update(SECTIONS)
     found.update(bounded(_checks.findings(merged)))
     found.update(bounded(_limits.findings(merged)))
+    found.update(bounded(_launch_limits.findings(merged)))
     found.update(bounded(_times.findings(merged)))
     found.update(bounded(_channels.findings(merged)))
     found.update(bounded(_image_limits.findings(merged)))

@@ -176,7 +176,12 @@ def test_an_instance_is_launched_once_and_anew_after_its_end(aws: Aws, tags: dic
         tags=tags,
     )
     request = LaunchRequest(
-        f"{tags['rehost:stack']}/web-01", image, "t3.micro", volume=VolumeSettings("gp3"), user_data="#!/bin/sh", tags=tags
+        f"{tags['rehost:stack']}/web-01",
+        image,
+        "t3.micro",
+        volume=VolumeSettings("gp3"),
+        user_data="#!/bin/sh",
+        tags=tags,
     )
     first = aws.instances.launch(request, on_progress=quiet)
     assert aws.instances.launch(request, on_progress=quiet).instance_id == first.instance_id
