@@ -23,6 +23,7 @@ from sandbox._boot import Guests
 from sandbox._copies import copy_methods
 from sandbox._ebs import ACCOUNT
 from sandbox._imports import ImportTasks, import_methods
+from sandbox._placing import check_launch, complete_launch, placing_methods
 from sandbox._requests import backend, tags_of
 from sandbox._store import Snapshot, SnapshotStore
 
@@ -256,6 +257,7 @@ def install(ec2: Ec2) -> None:
                     "IdempotentParameterMismatch", "The client token was used before, with other parameters."
                 )
             return ActionResult(known[1])
+        check_launch(self.region, asked_of(self), [each["DeviceName"] for each in image.block_device_mappings or []])
         if isinstance(image, SandboxAmi):
             overrides = {each["DeviceName"]: each.get("Ebs", {}) for each in self._get_param("BlockDeviceMappings", [])}
             self._parse_block_device_mapping = lambda: [
@@ -264,6 +266,7 @@ def install(ec2: Ec2) -> None:
             ]
         result: ActionResult = original["run_instances"](self)
         reservation: Any = result.result
+        complete_launch(self.region, asked_of(self), reservation.instances)
         if token:
             ec2.launches[self.region, token] = (fingerprint, reservation)
         if isinstance(image, SandboxAmi):
@@ -306,6 +309,7 @@ def install(ec2: Ec2) -> None:
         "register_image": register_image,
         **import_methods(ec2),
         **copy_methods(ec2, original),
+        **placing_methods(),
         "run_instances": run_instances,
         "terminate_instances": change("terminate_instances", lambda _, instance_id: ec2.guests.end(instance_id)),
         "stop_instances": change("stop_instances", lambda _, instance_id: ec2.guests.stop(instance_id)),

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from rehost.spec import _inherit
 from rehost.spec._checks import cycles_of, dangling
-from rehost.spec._findings import Finding, short
+from rehost.spec._findings import Finding, closest, short
 from rehost.spec._inherit import SECTION
 from rehost.spec._merge import Merged
+from rehost.spec._schema import schema
 from rehost.spec._yaml import Path
 
 #: EBS user guide, "Amazon EBS volume types": which take a figure for IOPS, which for throughput.
@@ -51,6 +52,8 @@ def _type(spec: Merged, config: str) -> Iterator[Finding]:
     if any(spec.is_wrong(SECTION, each, "instanceType") for each in levels):
         return
     keys = {key for each in levels for key in spec.names(SECTION, each)}
+    if closest("instanceType", keys - set(schema()["$defs"]["launchConfig"]["properties"])) is not None:
+        return  # mistyped, which is said already
     if not keys & {"instanceType", "launchTemplate"} and not any(spec.is_wrong(SECTION, each) for each in levels):
         message = f"{SECTION}.{short(config)} lacks instanceType"
         yield Finding.at(spec.place(SECTION, config), "missing-key", message, "an EC2 instance type, or auto")

@@ -90,6 +90,8 @@ def _text(spec: Merged, folder: Folder, config: str, kind: str, findings: list[F
 
 def _joined(data: str, script: str, kind: str) -> tuple[tuple[str, str] | None, str]:
     """What is wrong with the script, and both as one text. Pure; the same texts make the same one."""
+    if kind not in ("SHELL", "POWERSHELL"):
+        return None, data  # the schema has said so
     if kind == "POWERSHELL":
         if re.search(r"</?powershell>", script, re.IGNORECASE):
             return ("a POWERSHELL script stands without <powershell> tags", "they are added"), data
