@@ -23,7 +23,7 @@ from sandbox._boot import Guests
 from sandbox._copies import copy_methods
 from sandbox._ebs import ACCOUNT
 from sandbox._imports import ImportTasks, import_methods
-from sandbox._placing import check_launch, complete_launch, placing_methods
+from sandbox._placing import check_launch, complete_launch, makeable, placing_methods
 from sandbox._requests import backend, tags_of
 from sandbox._store import Snapshot, SnapshotStore
 
@@ -261,7 +261,10 @@ def install(ec2: Ec2) -> None:
         if isinstance(image, SandboxAmi):
             overrides = {each["DeviceName"]: each.get("Ebs", {}) for each in self._get_param("BlockDeviceMappings", [])}
             self._parse_block_device_mapping = lambda: [
-                {"DeviceName": each["DeviceName"], "Ebs": {**each["Ebs"], **overrides.get(each["DeviceName"], {})}}
+                {
+                    "DeviceName": each["DeviceName"],
+                    "Ebs": makeable({**each["Ebs"], **overrides.get(each["DeviceName"], {})}),
+                }
                 for each in image.mappings
             ]
         result: ActionResult = original["run_instances"](self)

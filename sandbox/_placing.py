@@ -62,10 +62,17 @@ def complete_launch(region: str, asked: Mapping[str, Any], instances: Sequence[A
         for device, attached in instance.block_device_mapping.items():
             volume = backend(region).get_volume(attached.volume_id)
             ebs = by_device.get(device, {})
+            if ebs.get("VolumeType"):
+                volume.volume_type = ebs["VolumeType"]
             if ebs.get("Iops"):
                 volume.iops = int(ebs["Iops"])
             if ebs.get("Throughput"):
                 volume.throughput = int(ebs["Throughput"])
+
+
+def makeable(ebs: Mapping[str, Any]) -> dict[str, Any]:
+    """As moto can make it: it forgets the IOPS of a launch, and then misses them. `complete_launch` puts both right."""
+    return {**ebs, "VolumeType": "gp3"} if ebs.get("VolumeType") in ("io1", "io2") else dict(ebs)
 
 
 def groups(region: str) -> dict[str, dict[str, Any]]:

@@ -83,9 +83,9 @@ class InstanceTypes:
     def _types(self, architecture: str, zone: str | None) -> tuple[InstanceType, ...]:
         asked = (architecture, zone)
         if asked not in self._offered:
-            patterns = [f"{family}.*" for family in FAMILIES[architecture]]
-            names = self._offerings(patterns, zone)
-            self._offered[asked] = tuple(each for each in self._described(patterns) if each.name in names)
+            known = tuple(self._described([f"{family}.*" for family in FAMILIES[architecture]]))
+            names = self._offerings([each.name for each in known], zone)  # some 80; EC2 takes 200 in a filter
+            self._offered[asked] = tuple(each for each in known if each.name in names)
         return self._offered[asked]
 
     def _described(self, patterns: Sequence[str]) -> Iterator[InstanceType]:
@@ -94,8 +94,8 @@ class InstanceTypes:
             for page in self._ec2.get_paginator("describe_instance_types").paginate(Filters=filters):
                 yield from map(_read, page["InstanceTypes"])
 
-    def _offerings(self, patterns: Sequence[str], zone: str | None) -> set[str]:
-        filters = [{"Name": "instance-type", "Values": list(patterns)}]
+    def _offerings(self, names: Sequence[str], zone: str | None) -> set[str]:
+        filters = [{"Name": "instance-type", "Values": list(names)}]
         if zone is not None:
             filters.append({"Name": "location", "Values": [zone]})
         kind = "availability-zone" if zone is not None else "region"
@@ -135,4 +135,4 @@ def _read(each: dict[str, Any]) -> InstanceType:
 
 
 def gib(mib: int) -> str:
-    return f"{mib / 1024:g} GiB"
+    return f"{mib / 1024:.3g} GiB"

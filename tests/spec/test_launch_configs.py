@@ -70,8 +70,7 @@ def test_a_shell_script_runs_behind_the_user_data(tmp_path: Path, data: str, kin
         tmp_path, f'userData: {{text: "{data}\\nx: 1\\n"}}, configureScript: {{type: SHELL, file: base.sh}}'
     )
     assert text is not None
-    parts = message_from_string(text).get_payload()
-    assert isinstance(parts, list)
+    _, *parts = message_from_string(text).walk()
     assert [part.get_content_type() for part in parts] == [kind, "text/x-shellscript"]
     assert [str(part.get_payload()).strip() for part in parts] == [f"{data}\nx: 1", "#!/bin/sh\necho base"]
 
