@@ -133,10 +133,11 @@ def test_an_instance_profile_comes_changes_and_goes(
 ) -> None:
     iam = boto3.client("iam", endpoint_url=sandbox.endpoint, region_name="eu-central-1")
     names = [f"{tags['rehost:run']}-{number}" for number in range(2)]
-    for name in names:
-        iam.create_instance_profile(InstanceProfileName=name)
+    for each in names:
+        iam.create_instance_profile(InstanceProfileName=each)
     made = aws.instances.launch(LaunchRequest(tags["rehost:run"], image, "t3.micro", tags=tags), on_progress=quiet)
-    for name in (names[0], names[1], None, None):
+    wanted: list[str | None] = [names[0], names[1], None, None]
+    for name in wanted:
         aws.instance_changes.set_instance_profile(made.instance_id, name, stack=tags["rehost:stack"])
         filters = [{"Name": "instance-id", "Values": [made.instance_id]}]
         known = ec2.describe_iam_instance_profile_associations(Filters=filters)["IamInstanceProfileAssociations"]
