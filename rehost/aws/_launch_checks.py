@@ -67,13 +67,12 @@ class LaunchChecks:
             return str(self._ec2.describe_subnets(SubnetIds=[subnet])["Subnets"][0]["AvailabilityZone"])
 
     def _existing(self, asked: Asked) -> Iterator[tuple[str, Callable[[], Any]]]:
-        ec2 = self._ec2
         if asked.instance_type:
-            yield "instanceType", lambda: ec2.describe_instance_types(InstanceTypes=[asked.instance_type])
+            yield "instanceType", lambda: self._ec2.describe_instance_types(InstanceTypes=[asked.instance_type])
         if asked.security_groups and not asked.subnet:
-            yield "securityGroups", lambda: ec2.describe_security_groups(GroupIds=list(asked.security_groups))
+            yield "securityGroups", lambda: self._ec2.describe_security_groups(GroupIds=list(asked.security_groups))
         if asked.key_name:
-            yield "keyName", lambda: ec2.describe_key_pairs(KeyNames=[asked.key_name])
+            yield "keyName", lambda: self._ec2.describe_key_pairs(KeyNames=[asked.key_name])
         if asked.instance_profile:
             name = asked.instance_profile.rsplit("/", 1)[-1]
             yield (
@@ -81,7 +80,7 @@ class LaunchChecks:
                 lambda: self._session.client("iam").get_instance_profile(InstanceProfileName=name),
             )
         if asked.placement_group:
-            yield "placement", lambda: ec2.describe_placement_groups(GroupNames=[asked.placement_group])
+            yield "placement", lambda: self._ec2.describe_placement_groups(GroupNames=[asked.placement_group])
         if asked.host:
             yield "placement", lambda: self._require_host(str(asked.host))
         if asked.template:
