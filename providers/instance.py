@@ -225,7 +225,7 @@ def _launch_failures(here: Stack, olds: Props, news: Props) -> list[CheckFailure
         security_groups=known.get("securityGroups", []),
         key_name=known.get("keyName"),
         instance_profile=known.get("instanceProfile"),
-        private_ip=known["privateIp"] if known.get("privateIp") not in held else None,
+        private_ip=None if known.get("privateIp") in held else known.get("privateIp"),
         interfaces=[
             replace(each, private_ip=None) if each.private_ip in held else each
             for each in (_interfaces(news) if others else ())

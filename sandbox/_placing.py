@@ -57,6 +57,8 @@ def complete_launch(region: str, asked: Mapping[str, Any], instances: Sequence[A
         instance.placement.group_name = placement.get("GroupName", "")
         instance.placement.tenancy = placement.get("Tenancy", "default")
         instance.disable_api_termination = bool(asked.get("DisableApiTermination"))
+        if not asked.get("NetworkInterfaces"):
+            instance.nics[0].delete_on_termination = True  # as EC2 makes the first one, unless it is told otherwise
         for nic in instance.nics.values():
             nic.add_tags(tags_of(asked, "network-interface"))
         for device, attached in instance.block_device_mapping.items():
