@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -213,29 +213,68 @@ def server_args(
         "ignore": {**(application.ignore if application else {}), **server.ignore} or None,
         "tags": tags,
     }
-    launch: dict[str, Any] = {}
-    if config is not None:
-        launch = {
-            "instanceType": config.instance_type,
-            "subnet": config.subnet,
-            "securityGroups": list(config.security_groups),
-            "instanceProfile": config.instance_profile,
-            "keyName": config.key_name,
-            "userData": config.user_data,
-            "privateIp": config.private_ip,
-            "publicIp": config.public_ip,
-            "volumeType": config.volume_type,
-            "imdsv2": config.imdsv2,
-            "tags": {**tags, **config.tags},
-        }
-        if application and any(each["action"] == "install-ssm-agent" for each in _ready(application, server.name)):
-            # Systems Manager cannot install its own agent. User data of one's own is left as it is.
-            launch["userData"] = launch["userData"] or agent_script(image.platform)
+    launch = launch_args(server, config, tags) if config is not None else {}
+    if (
+        config is not None
+        and application
+        and any(each["action"] == "install-ssm-agent" for each in _ready(application, server.name))
+    ):
+        # Systems Manager cannot install its own agent. User data of one's own is left as it is.
+        launch["userData"] = launch["userData"] or agent_script(image.platform)
     return ServerArgs(_without_nothing(job), _without_nothing(launch), image.run, config.protect if config else False)
+
+
+def launch_args(server: spec.Server, config: spec.LaunchConfig, tags: Mapping[str, str]) -> dict[str, Any]:
+    """The inputs of an Instance, but for its stack, server and image. What is as EC2 has it is left out."""
+    interfaces, volumes = config.network_interfaces.values(), config.volumes
+    values: dict[str, Any] = {
+        "instanceType": config.instance_type,
+        "launchTemplate": dict(config.launch_template) if config.launch_template else None,
+        "subnet": config.subnet,
+        "securityGroups": list(config.security_groups),
+        "instanceProfile": config.instance_profile,
+        "keyName": config.key_name,
+        "userData": config.user_data,
+        "privateIp": config.private_ip,
+        "publicIp": config.public_ip,
+        # Of an interface and of a volume, what changes in place and what does not are inputs of their own.
+        "networkInterfaces": [_interface(each) for each in interfaces] or None,
+        "interfaceSecurityGroups": [list(each.security_groups) for each in interfaces] or None,
+        "placement": dict(config.placement) or None,
+        "volumeType": config.volume_type,
+        "volumeIops": config.volume_iops,
+        "volumeThroughput": config.volume_throughput,
+        "volumeKmsKey": config.volume_kms_key,
+        "volumes": {disk: _volume(each) for disk, each in volumes.items() if _volume(each)} or None,
+        "volumeKeys": {disk: each.kms_key for disk, each in volumes.items() if each.kms_key} or None,
+        "imdsv2": config.imdsv2,
+        "metadataHopLimit": config.metadata_hop_limit,
+        "terminationProtection": config.termination_protection or None,
+        "started": None if config.started else False,
+        "tags": {**tags, **config.tags},
+    }
+    if config.instance_type == "auto" or config.private_ip == "copy":
+        # Which machine of which source is asked for its CPUs, memory and address.
+        values["origin"] = {
+            "sourceName": server.source.name,
+            "source": dict(server.source.config),
+            "locator": dict(server.locator),
+            "architecture": server.image.architecture,
+            "bootMode": server.image.boot_mode,
+        }
+    return values
 
 
 def _ready(application: spec.Application, server: str) -> list[dict[str, Any]]:
     return [each for each in post_launch_args(application, server) if "action" in each]
+
+
+def _interface(each: spec.NetworkInterface) -> dict[str, Any]:
+    return _without_nothing({"subnet": each.subnet, "privateIp": each.private_ip, "description": each.description})
+
+
+def _volume(each: spec.Volume) -> dict[str, Any]:
+    return _without_nothing({"type": each.type, "iops": each.iops, "throughput": each.throughput})
 
 
 def _without_nothing(values: dict[str, Any]) -> dict[str, Any]:

@@ -2,39 +2,57 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, ReadResult, UpdateResult
 
-from providers._provider import Props, RehostProvider, changed, diff, failure, is_known, plain, said_plainly
-from providers._stack import stack
-from rehost.aws import SERVER_TAG, STACK_TAG, LaunchRequest
-
-#: What EC2 fixes at launch. Everything in UPDATES changes in place.
-REPLACES = (
-    "stack",
-    "server",
-    "imageId",
-    "subnet",
-    "keyName",
-    "userData",
-    "privateIp",
-    "publicIp",
-    "volumeType",
-    "imdsv2",
-    "instanceProfile",
+from providers._instance_properties import UPDATES, replacing
+from providers._launch_facts import resolved
+from providers._provider import (
+    Props,
+    ProviderError,
+    RehostProvider,
+    changed,
+    diff,
+    failure,
+    is_known,
+    plain,
+    said_plainly,
 )
-#: A change of type stops the instance and starts it again; the others do not interrupt it.
-UPDATES = ("instanceType", "securityGroups", "tags")
-_STACK_ARGUMENTS = ("subnet", "securityGroups", "keyName", "instanceProfile", "instanceType")
+from providers._stack import Stack, stack
+from rehost.aws import SERVER_TAG, STACK_TAG, Asked, Interface, LaunchRequest, VolumeSettings
+
+#: What EC2 is asked about before a launch.
+_ASKED = (
+    "instanceType",
+    "subnet",
+    "securityGroups",
+    "keyName",
+    "instanceProfile",
+    "privateIp",
+    "networkInterfaces",
+    "interfaceSecurityGroups",
+    "placement",
+    "launchTemplate",
+)
+_DISK = "disk-"
 
 
 class InstanceProvider(RehostProvider):
     def check(self, olds: Props, news: Props) -> CheckResult:
-        return CheckResult(news, _launch_failures(plain(olds), plain(news)))
+        here = stack()
+        before, after = plain(olds), plain(news)
+        if here.access_problem and (not before or changed(before, after, _ASKED)):
+            return CheckResult(news, [failure("imageId", here.access_problem)])
+        added, failures = resolved(here, before, after)
+        failures += _protected(before, {**after, **added})
+        if not failures:
+            failures = _launch_failures(here, before, {**after, **added})
+        return CheckResult({**news, **added}, failures)
 
     def diff(self, _id: str, olds: Props, news: Props) -> DiffResult:
-        return diff(olds, news, replaces=REPLACES, updates=UPDATES)
+        return diff(olds, news, replaces=replacing(plain(olds), plain(news)), updates=UPDATES)
 
     def create(self, props: Props) -> CreateResult:
         wanted = plain(props)
@@ -56,21 +74,10 @@ class InstanceProvider(RehostProvider):
         differs = changed(olds, news, UPDATES)
 
         def apply() -> Props:
-            instances = stack().aws.instances
-            if "tags" in differs:
-                instances.set_tags(
-                    id,
-                    _tags(wanted),
-                    gone=sorted(plain(olds).get("tags", {}).keys() - _tags(wanted).keys()),
-                    stack=wanted["stack"],
-                )
-            if "securityGroups" in differs:
-                instances.set_security_groups(id, wanted.get("securityGroups", []), stack=wanted["stack"])
-            if "instanceType" in differs:
-                instances.change_type(id, wanted["instanceType"], stack=wanted["stack"], on_progress=_say(wanted))
-            view = instances.describe(id)
+            _change(id, plain(olds), wanted, differs)
+            view = stack().aws.instances.describe(id)
             addresses = {"privateAddress": view.private_ip, "publicAddress": view.public_ip} if view else {}
-            return {**olds, **news, **addresses}
+            return {**news, "instanceId": id, **addresses}
 
         return UpdateResult(said_plainly(f"server {news['server']}", apply))
 
@@ -86,14 +93,58 @@ class InstanceProvider(RehostProvider):
         return ReadResult(id_, {**props, **seen})
 
     def delete(self, id: str, props: Props) -> None:  # noqa: A002 - Pulumi's name
-        said_plainly(f"server {props['server']}", lambda: stack().aws.instances.terminate(id, stack=props["stack"]))
+        def terminate() -> None:
+            if props.get("terminationProtection"):
+                raise ProviderError(detail=f"instance {id} is protected from termination; {_UNPROTECT}")
+            stack().aws.instances.terminate(id, stack=props["stack"])
+
+        said_plainly(f"server {props['server']}", terminate)
+
+
+_UNPROTECT = "set terminationProtection: false and `pulumi up` first"
+
+
+def _protected(olds: Props, news: Props) -> list[CheckFailure]:
+    """EC2 would refuse to end the old instance, in the middle of an update."""
+    if not olds.get("terminationProtection"):
+        return []
+    return [
+        failure(each, f"its change replaces the instance, which is protected from termination; {_UNPROTECT}")
+        for each in changed(olds, news, replacing(olds, news))
+    ]
+
+
+def _change(instance_id: str, olds: Props, news: Props, differs: list[str]) -> None:
+    """What EC2 changes in place. Each of these may be repeated."""
+    changes, stack_name, say = stack().aws.instance_changes, news["stack"], _say(news)
+    started = news.get("started", True)
+    if "terminationProtection" in differs:
+        stack().aws.instances.set_protection(instance_id, bool(news.get("terminationProtection")), stack=stack_name)
+    if "tags" in differs:
+        gone = sorted(olds.get("tags", {}).keys() - _tags(news).keys())
+        changes.set_tags(instance_id, _tags(news), gone=gone, stack=stack_name)
+    if "instanceProfile" in differs:
+        changes.set_instance_profile(instance_id, news.get("instanceProfile"), stack=stack_name)
+    if {"securityGroups", "interfaceSecurityGroups"} & set(differs):
+        groups = [news.get("securityGroups", []), *news.get("interfaceSecurityGroups", [])]
+        changes.set_security_groups(instance_id, groups, stack=stack_name)
+    if {"imdsv2", "metadataHopLimit"} & set(differs):
+        limit = news.get("metadataHopLimit")
+        changes.set_metadata(instance_id, imdsv2=news.get("imdsv2", "required"), hop_limit=limit, stack=stack_name)
+    if {"volumeType", "volumeIops", "volumeThroughput", "volumes"} & set(differs):
+        changes.set_volumes(instance_id, _volume(news), _volumes(news), stack=stack_name, on_progress=say)
+    if "instanceType" in differs and news.get("instanceType"):
+        changes.change_type(instance_id, news["instanceType"], started=started, stack=stack_name, on_progress=say)
+    if "started" in differs:
+        changes.set_started(instance_id, started, stack=stack_name, on_progress=say)
 
 
 def _request(props: Props) -> LaunchRequest:
+    placement = props.get("placement", {})
     return LaunchRequest(
         token=f"{props['stack']}/{props['server']}",
         image_id=props["imageId"],
-        instance_type=props["instanceType"],
+        instance_type=props.get("instanceType"),
         subnet=props.get("subnet"),
         security_groups=tuple(props.get("securityGroups", ())),
         key_name=props.get("keyName"),
@@ -101,10 +152,52 @@ def _request(props: Props) -> LaunchRequest:
         user_data=props.get("userData"),
         private_ip=props.get("privateIp"),
         public_ip=props.get("publicIp"),
-        volume_type=props.get("volumeType"),
+        interfaces=_interfaces(props),
+        volume=_volume(props),
+        volumes=_volumes(props),
         imdsv2=props.get("imdsv2", "required"),
+        hop_limit=props.get("metadataHopLimit"),
+        tenancy=placement.get("tenancy"),
+        zone=placement.get("zone"),
+        placement_group=placement.get("group"),
+        host=placement.get("host"),
+        template=props.get("launchTemplate"),
+        termination_protection=bool(props.get("terminationProtection")),
+        started=props.get("started", True),
         tags=_tags(props),
     )
+
+
+def _interfaces(props: Props) -> tuple[Interface, ...]:
+    groups = props.get("interfaceSecurityGroups", [])
+    return tuple(
+        Interface(
+            each.get("subnet"),
+            tuple(groups[number]) if number < len(groups) else (),
+            each.get("privateIp"),
+            each.get("description"),
+        )
+        for number, each in enumerate(props.get("networkInterfaces", []))
+    )
+
+
+def _volume(props: Props) -> VolumeSettings:
+    return VolumeSettings(
+        props.get("volumeType"), props.get("volumeIops"), props.get("volumeThroughput"), props.get("volumeKmsKey")
+    )
+
+
+def _volumes(props: Props) -> dict[int, VolumeSettings]:
+    each, keys = props.get("volumes", {}), props.get("volumeKeys", {})
+    return {
+        int(disk.removeprefix(_DISK)): VolumeSettings(
+            each.get(disk, {}).get("type"),
+            each.get(disk, {}).get("iops"),
+            each.get(disk, {}).get("throughput"),
+            keys.get(disk),
+        )
+        for disk in sorted(each.keys() | keys.keys())
+    }
 
 
 def _tags(props: Props) -> dict[str, str]:
@@ -115,19 +208,30 @@ def _say(props: Props) -> Any:
     return lambda line: print(f"{props['server']}: {line}", flush=True)
 
 
-def _launch_failures(olds: Props, news: Props) -> list[CheckFailure]:
-    """What EC2 can be asked before a launch. An unchanged launch config was checked when it was launched."""
-    if olds and not changed(olds, news, _STACK_ARGUMENTS):
+def _launch_failures(here: Stack, olds: Props, news: Props) -> list[CheckFailure]:
+    """What EC2 can be asked before a launch. Of a launch config that was checked before, only what differs now."""
+    differs = set(changed(olds, news, _ASKED)) if olds else set(_ASKED)
+    if not differs:
         return []
-    here = stack()
-    if here.access_problem:
-        return [failure("imageId", here.access_problem)]
-    known = {key: news[key] for key in _STACK_ARGUMENTS if news.get(key) and is_known(news[key])}
-    problems = here.aws.preflight.launch_problems(
+    known = {key: value for key in _ASKED if (value := news.get(key)) and is_known(value)}
+    placement = known.get("placement", {})
+    # What it has is taken by itself.
+    held = {olds.get("privateIp"), *(each.private_ip for each in _interfaces(olds))}
+    others = {"networkInterfaces", "interfaceSecurityGroups"} & differs
+    asked = Asked(
         instance_type=known.get("instanceType"),
         subnet=known.get("subnet"),
         security_groups=known.get("securityGroups", []),
         key_name=known.get("keyName"),
         instance_profile=known.get("instanceProfile"),
+        private_ip=None if known.get("privateIp") in held else known.get("privateIp"),
+        interfaces=[
+            replace(each, private_ip=None) if each.private_ip in held else each
+            for each in (_interfaces(news) if others else ())
+        ],
+        zone=placement.get("zone"),
+        placement_group=placement.get("group"),
+        host=placement.get("host"),
+        template=known.get("launchTemplate"),
     )
-    return [failure(problem.field, problem.message) for problem in problems]
+    return [failure(each.field, each.message) for each in here.aws.launch_checks.problems(asked)]

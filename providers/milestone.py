@@ -45,7 +45,7 @@ def _reach(here: Stack, props: Props) -> None:
             _check_sources(here, applications.get(*where))
         if phase is Phase.COMPLETE:
             for instance in props["instances"].values():
-                here.aws.instances.protect(instance, stack=props["stack"])
+                here.aws.instances.protect_completed(instance, stack=props["stack"])
         if not applications.reached(*where, phase, images=_images(here, props)):
             raise ProviderError(
                 detail=f"it is not in {phase} any more: somebody else moved it; `pulumi refresh`, then `up`"

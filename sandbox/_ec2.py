@@ -25,6 +25,7 @@ from sandbox._copies import copy_methods
 from sandbox._ebs import ACCOUNT
 from sandbox._imports import ImportTasks, import_methods
 from sandbox._network import card_of, check_address, install_addresses, release_addresses
+from sandbox._placing import check_launch, complete_launch, makeable, placing_methods
 from sandbox._requests import backend, tags_of
 from sandbox._store import Snapshot, SnapshotStore
 
@@ -260,14 +261,19 @@ def install(ec2: Ec2) -> None:
                 )
             return ActionResult(known[1])
         check_address(backend(self.region), asked_of(self))
+        check_launch(self.region, asked_of(self), [each["DeviceName"] for each in image.block_device_mappings or []])
         if isinstance(image, SandboxAmi):
             overrides = {each["DeviceName"]: each.get("Ebs", {}) for each in self._get_param("BlockDeviceMappings", [])}
             self._parse_block_device_mapping = lambda: [
-                {"DeviceName": each["DeviceName"], "Ebs": {**each["Ebs"], **overrides.get(each["DeviceName"], {})}}
+                {
+                    "DeviceName": each["DeviceName"],
+                    "Ebs": makeable({**each["Ebs"], **overrides.get(each["DeviceName"], {})}),
+                }
                 for each in image.mappings
             ]
         result: ActionResult = original["run_instances"](self)
         reservation: Any = result.result
+        complete_launch(self.region, asked_of(self), reservation.instances)
         if token:
             ec2.launches[self.region, token] = (fingerprint, reservation)
         if isinstance(image, SandboxAmi):
@@ -317,6 +323,7 @@ def install(ec2: Ec2) -> None:
         "register_image": register_image,
         **import_methods(ec2),
         **copy_methods(ec2, original),
+        **placing_methods(),
         "run_instances": run_instances,
         "terminate_instances": change("terminate_instances", end),
         "stop_instances": change("stop_instances", lambda _, instance_id: ec2.guests.stop(instance_id)),

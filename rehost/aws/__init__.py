@@ -13,6 +13,7 @@ from rehost.aws._errors import (
     CredentialsRefused,
     EndpointUnreachable,
     Interrupted,
+    NoCapacity,
     NotFound,
     NotOurs,
     ProfileMissing,
@@ -26,8 +27,11 @@ from rehost.aws._errors import (
 )
 from rehost.aws._images import DiskImage, ImageView
 from rehost.aws._imports import ImportProgress, ImportRequest, ImportTask
-from rehost.aws._instances import Instances, InstanceView, LaunchRequest
-from rehost.aws._preflight import KeyView, Problem
+from rehost.aws._instance_types import Choice, Need
+from rehost.aws._instances import Instances, InstanceView
+from rehost.aws._launch import Interface, LaunchRequest, VolumeSettings
+from rehost.aws._launch_checks import Asked, Problem
+from rehost.aws._preflight import KeyView
 from rehost.aws._retry import RetryPolicy
 from rehost.aws._session import AwsSettings, Identity
 from rehost.aws._tags import RUN_TAG, SERVER_TAG, STACK_TAG, TOKEN_TAG
@@ -40,10 +44,12 @@ __all__ = [
     "AccessDenied",
     "Account",
     "AddressDetails",
+    "Asked",
     "Aws",
     "AwsError",
     "AwsSettings",
     "ChecksumMismatch",
+    "Choice",
     "Commands",
     "CredentialsMissing",
     "CredentialsRefused",
@@ -59,6 +65,7 @@ __all__ = [
     "InstanceTypeView",
     "InstanceView",
     "Instances",
+    "Interface",
     "InterfaceDetails",
     "Interrupted",
     "Invocation",
@@ -66,6 +73,8 @@ __all__ = [
     "LaunchRequest",
     "LiveInstance",
     "ManagedNode",
+    "Need",
+    "NoCapacity",
     "NotFound",
     "NotOurs",
     "Owned",
@@ -83,4 +92,5 @@ __all__ = [
     "Throttled",
     "TooSlow",
     "VolumeDetails",
+    "VolumeSettings",
 ]

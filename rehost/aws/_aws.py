@@ -15,7 +15,10 @@ from rehost.aws._ebs import EbsDirect
 from rehost.aws._errors import translated
 from rehost.aws._images import Images
 from rehost.aws._imports import Imports
+from rehost.aws._instance_changes import InstanceChanges
+from rehost.aws._instance_types import InstanceTypes
 from rehost.aws._instances import Instances
+from rehost.aws._launch_checks import LaunchChecks
 from rehost.aws._notify import Notify
 from rehost.aws._preflight import Preflight
 from rehost.aws._retry import RetryPolicy
@@ -93,6 +96,18 @@ class Aws:
     @cached_property
     def details(self) -> Details:
         return Details(self.session)
+
+    @cached_property
+    def instance_changes(self) -> InstanceChanges:
+        return InstanceChanges(self.session, self.instances)
+
+    @cached_property
+    def instance_types(self) -> InstanceTypes:
+        return InstanceTypes(self.session)
+
+    @cached_property
+    def launch_checks(self) -> LaunchChecks:
+        return LaunchChecks(self.session, self.instance_types)
 
     @cached_property
     def preflight(self) -> Preflight:

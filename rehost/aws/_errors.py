@@ -11,6 +11,7 @@ RehostError
     ├── ServiceFailed         retryable: a 5xx that did not go away
     ├── AccessDenied
     ├── QuotaReached
+    ├── NoCapacity            AWS has no such machine free in the zone
     ├── NotFound
     ├── NotOurs               it lacks our tags: never modified, never deleted
     ├── SnapshotFailed        a snapshot ended in `error`
@@ -74,6 +75,10 @@ class QuotaReached(AwsError):
     template = "{operation}: a quota of the account is reached: {message}; ask for a higher one in Service Quotas"
 
 
+class NoCapacity(AwsError):
+    template = "{operation}: AWS has no capacity for it now: {message}; `pulumi up` again later, or name another instance type or subnet"
+
+
 class NotFound(AwsError):
     template = "{operation}: {message}"
 
@@ -132,7 +137,8 @@ THROTTLE_CODES = frozenset(
         "TooManyRequestsException",
     }
 )
-_QUOTA = re.compile(r"LimitExceeded|QuotaExceeded|InsufficientInstanceCapacity")
+_QUOTA = re.compile(r"LimitExceeded|QuotaExceeded")
+_CAPACITY = re.compile(r"^Insufficient\w*Capacity$")
 _NOT_FOUND = re.compile(r"NotFound|Unavailable$|NoSuchEntity")
 
 
@@ -144,6 +150,8 @@ def from_answer(operation: str, code: str, message: str, status: int) -> AwsErro
         return AccessDenied(operation=operation, message=message)
     if code in THROTTLE_CODES:
         return Throttled(operation=operation, code=code)
+    if _CAPACITY.search(code):
+        return NoCapacity(operation=operation, message=message)
     if _QUOTA.search(code) or status == 402:
         return QuotaReached(operation=operation, message=message)
     if status >= 500:  # before the names: `Unavailable` with 503 is a service that is overloaded

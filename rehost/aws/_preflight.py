@@ -1,22 +1,14 @@
-"""What AWS can be asked before a byte moves or an instance is launched."""
+"""What AWS can be asked before a byte moves."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rehost.aws._errors import AccessDenied, AwsError, NotFound, Refused, translated
+from rehost.aws._errors import AccessDenied, NotFound, Refused, translated
 from rehost.aws._session import Session
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One argument that AWS does not know or does not take."""
-
-    field: str  # as the spec calls it
-    message: str
 
 
 @dataclass(frozen=True)
@@ -93,42 +85,6 @@ class Preflight:
                 code="NotAssumable",
                 message=f"VM import cannot assume the IAM role {role!r}: its trust policy must allow sts:AssumeRole to vmie.amazonaws.com, with sts:ExternalId vmimport; docs/security.md has it",
             )
-
-    def launch_problems(
-        self,
-        *,
-        instance_type: str | None,
-        subnet: str | None,
-        security_groups: Sequence[str],
-        key_name: str | None,
-        instance_profile: str | None,
-    ) -> list[Problem]:
-        """Every argument that does not exist, all at once."""
-        ec2 = self._session.client("ec2")
-        checks: list[tuple[str, Callable[[], Any]]] = []
-        if instance_type:
-            checks.append(("instanceType", lambda: ec2.describe_instance_types(InstanceTypes=[instance_type])))
-        if subnet:
-            checks.append(("subnet", lambda: ec2.describe_subnets(SubnetIds=[subnet])))
-        if security_groups:
-            checks.append(("securityGroups", lambda: ec2.describe_security_groups(GroupIds=list(security_groups))))
-        if key_name:
-            checks.append(("keyName", lambda: ec2.describe_key_pairs(KeyNames=[key_name])))
-        if instance_profile:
-            name = instance_profile.rsplit("/", 1)[-1]
-            checks.append(
-                ("instanceProfile", lambda: self._session.client("iam").get_instance_profile(InstanceProfileName=name))
-            )
-        problems = []
-        for field, check in checks:
-            try:
-                with translated():
-                    check()
-            except AwsError as error:
-                if error.retryable:
-                    raise
-                problems.append(Problem(field, str(error)))
-        return problems
 
 
 def _unusable(key: str, code: str, what: str) -> Refused:

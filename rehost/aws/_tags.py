@@ -12,6 +12,7 @@ STACK_TAG = "rehost:stack"
 SERVER_TAG = "rehost:server"
 RUN_TAG = "rehost:run"
 TOKEN_TAG = "rehost:token"
+PROTECTED_TAG = "rehost:protected"  # by whom, where it was us
 
 #: EC2 user guide, "Tag restrictions": 256 characters of a value, these characters in all services.
 _NOT_ALLOWED = re.compile(r"[^\w\s.:/=+\-@]")

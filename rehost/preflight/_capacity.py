@@ -91,10 +91,11 @@ def needs_of(
         if launch.private_ip and launch.subnets:
             needs.private[launch.subnets[0], launch.private_ip] = server.name
         view = types.get(launch.instance_type or "")
-        quota = vcpu_quota(view.name) if view else None
+        quota = vcpu_quota(view.name) if view and not launch.host else None
         if view and quota:
             needs.vcpus[quota] += view.vcpus
-        needs.volumes[launch.volume_type or _DEFAULT_VOLUME] += sum(sizes.get(server.name, ()))
+        for number, size in enumerate(sizes.get(server.name, ()), 1):
+            needs.volumes[launch.volumes.get(f"disk-{number}", launch.volume_type) or _DEFAULT_VOLUME] += size
     needs.snapshots = sum(len(sizes.get(each.name, ())) * (each.keep_images + 1) for each in plan.servers)
     return needs, waiting
 

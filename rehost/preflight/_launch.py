@@ -34,7 +34,7 @@ def subnets(plan: ApplicationPlan, facts: Facts) -> Iterator[Raw]:
         for subnet in launch.subnets:
             if subnet not in known:
                 yield Raw("subnet", f"there is no subnet {subnet} in {facts.aws.region}", server.name)
-        if not launch.subnets and not any(each.is_default for each in known.values()):
+        if not (launch.subnets or launch.template) and not any(each.is_default for each in known.values()):
             message = f"its launch config names no subnet, and {facts.aws.region} has no default VPC"
             yield Raw("no-default-subnet", message, server.name)
         if launch.private_ip and launch.subnets and launch.subnets[0] in known:

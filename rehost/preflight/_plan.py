@@ -17,13 +17,18 @@ LAUNCHING = frozenset({"test", "cutover", "complete"})
 
 @dataclass(frozen=True)
 class LaunchPlan:
-    instance_type: str | None = None  # None where it is chosen later
-    subnets: tuple[str, ...] = ()  # one for each network interface
-    security_groups: tuple[str, ...] = ()
-    private_ip: str | None = None
+    """What is not in the launch config is not asked about: a launch template's, or what is chosen by the source."""
+
+    instance_type: str | None = None
+    subnets: tuple[str, ...] = ()  # one for each network interface that names one, the first one's first
+    security_groups: tuple[str, ...] = ()  # of the first network interface
+    private_ip: str | None = None  # of the first network interface
     key_name: str | None = None
     instance_profile: str | None = None
     volume_type: str | None = None
+    volumes: Mapping[str, str] = field(default_factory=dict)  # type, by disk-1, disk-2 ...
+    template: bool | None = None  # the subnet may be that of a launch template
+    host: bool | None = None  # on a dedicated host, which no quota of vCPUs counts
 
 
 @dataclass(frozen=True)
@@ -119,14 +124,18 @@ def _server(server: Server) -> ServerPlan:
 
 
 def _launch(config: LaunchConfig) -> LaunchPlan:
+    others = [each.subnet for each in config.network_interfaces.values()]
     return LaunchPlan(
-        instance_type=config.instance_type,
-        subnets=(config.subnet,) if config.subnet else (),
-        security_groups=tuple(config.security_groups),
-        private_ip=config.private_ip,
+        instance_type=config.instance_type if config.instance_type != "auto" else None,
+        subnets=tuple(each for each in (config.subnet, *others) if each),
+        security_groups=config.security_groups,
+        private_ip=config.private_ip if config.private_ip != "copy" else None,
         key_name=config.key_name,
         instance_profile=config.instance_profile,
         volume_type=config.volume_type,
+        volumes={disk: each.type for disk, each in config.volumes.items() if each.type},
+        template=True if config.launch_template else None,
+        host=True if "host" in config.placement else None,
     )
 
 

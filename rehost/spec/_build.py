@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from rehost.spec import _inherit
 from rehost.spec._after_launch import checks_of, post_launch_of
 from rehost.spec._files import Folder
 from rehost.spec._merge import SECTIONS, Merged
@@ -16,10 +17,12 @@ from rehost.spec._model import (
     Group,
     ImageOptions,
     LaunchConfig,
+    NetworkInterface,
     Notification,
     Schedule,
     Server,
     SourceSpec,
+    Volume,
     Wave,
     Window,
 )
@@ -38,7 +41,9 @@ def estate(spec: Merged, folder: Folder, user_data: Mapping[str, UserData]) -> E
     entries: Any = spec.entries
     sources = {name: _source(name, each, spec, folder) for name, each in entries["sources"].items()}
     schedules = {name: _schedule(name, each) for name, each in entries["schedules"].items()}
-    configs = {name: _launch_config(name, each, user_data.get(name)) for name, each in entries["launchConfigs"].items()}
+    configs = {
+        name: _launch_config(name, _inherit.entry(spec, name), user_data.get(name)) for name in entries["launchConfigs"]
+    }
     return Estate(
         sources=sources,
         schedules=schedules,
@@ -96,12 +101,19 @@ def _notification(name: str, entry: Entry) -> Notification:
 
 
 def _launch_config(name: str, entry: Entry, user_data: UserData | None) -> LaunchConfig:
-    values: dict[str, Any] = {
-        _snake(key): tuple(value) if isinstance(value, list) else value for key, value in entry.items()
+    kept = {
+        key: value for key, value in entry.items() if key not in ("configureScript", "networkInterfaces", "volumes")
     }
+    values = _values(kept)
     if user_data is not None:
         values |= {"user_data": user_data.text, "user_data_file": user_data.file}
+    for key, make in (("networkInterfaces", NetworkInterface), ("volumes", Volume)):
+        values[_snake(key)] = {each: make(**_values(of)) for each, of in entry.get(key, {}).items()}
     return LaunchConfig(name=name, **values)
+
+
+def _values(entry: Entry) -> dict[str, Any]:
+    return {_snake(key): tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
 
 
 def _server(
@@ -126,9 +138,7 @@ def _server(
 
 
 def _image(entry: Entry) -> ImageOptions:
-    values: dict[str, Any] = {
-        _snake(key): tuple(value) if isinstance(value, list) else value for key, value in entry.items()
-    }
+    values = _values(entry)
     if "copies" in entry:
         values["copies"] = {region: each.get("kmsKey") for region, each in entry["copies"].items()}
     return ImageOptions(**values)

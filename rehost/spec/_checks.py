@@ -27,9 +27,9 @@ def _references(spec: Merged) -> Iterator[Finding]:
         for key, section in _REFERENCES:
             name = spec.text("servers", server, key)
             if name is not None:
-                yield from _dangling(spec, section, name, ("servers", server, key))
+                yield from dangling(spec, section, name, ("servers", server, key))
     for path, server in members(spec):
-        yield from _dangling(spec, "servers", server, path)
+        yield from dangling(spec, "servers", server, path)
     for application in spec.names("applications"):
         groups = dict.fromkeys(spec.names("applications", application, "groups"))
         for group in groups:
@@ -39,12 +39,12 @@ def _references(spec: Merged) -> Iterator[Finding]:
                     yield Finding.at(spec.place(*path), "dangling-name", message, nearest(other, groups))
     for wave in spec.names("waves"):
         for path, application in spec.texts("waves", wave, "applications"):
-            yield from _dangling(spec, "applications", application, path)
+            yield from dangling(spec, "applications", application, path)
         for path, other in spec.texts("waves", wave, "after"):
-            yield from _dangling(spec, "waves", other, path)
+            yield from dangling(spec, "waves", other, path)
 
 
-def _dangling(spec: Merged, section: str, name: str, path: Path) -> Iterator[Finding]:
+def dangling(spec: Merged, section: str, name: str, path: Path) -> Iterator[Finding]:
     known = spec.entries[section]
     if name not in known and section not in spec.unsure:
         hint = nearest(name, known) if known else f"there are no {section}"
@@ -108,14 +108,14 @@ def _cycles(spec: Merged) -> Iterator[Finding]:
         for group, others in waits.items():
             after = spec.texts("applications", application, "groups", group, "after")
             others.extend(other for _path, other in after if other in waits)
-        for cycle in _cycles_of(waits):
+        for cycle in cycles_of(waits):
             where = spec.place("applications", application, "groups", cycle[0], "after")
             message = f"groups of application {short(application)} wait for each other: {_told(cycle)}"
             yield Finding.at(where, "cycle", message)
     follows: dict[str, list[str]] = {wave: [] for wave in spec.names("waves")}
     for wave, earlier in follows.items():
         earlier.extend(other for _path, other in spec.texts("waves", wave, "after") if other in follows)
-    for cycle in _cycles_of(follows):
+    for cycle in cycles_of(follows):
         message = f"waves wait for each other: {_told(cycle)}"
         yield Finding.at(spec.place("waves", cycle[0], "after"), "cycle", message)
 
@@ -124,7 +124,7 @@ def _told(cycle: list[str]) -> str:
     return " after ".join([*map(short, cycle[:_TOLD]), *(["..."] if len(cycle) > _TOLD else []), short(cycle[0])])
 
 
-def _cycles_of(waits: Mapping[str, list[str]]) -> Iterator[list[str]]:
+def cycles_of(waits: Mapping[str, list[str]]) -> Iterator[list[str]]:
     """Names of which each waits for the next, and the last for the first. At least one for each knot of them.
 
     A walk in depth, in linear time, that does not recurse.

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from rehost.rates import bytes_per_second
+from rehost.spec import _inherit
 from rehost.spec._checks import members
 from rehost.spec._findings import Finding, short
 from rehost.spec._merge import Merged
@@ -52,8 +53,8 @@ def _processor(spec: Merged, server: str) -> Iterator[Finding]:
         where = spec.place("servers", server, "image", "bootMode")
         yield Finding.at(where, "wrong-boot-mode", "arm64 instances boot by UEFI alone", "use bootMode: uefi or auto")
     config = spec.text("servers", server, "launchConfig")
-    instance_type = spec.text("launchConfigs", config, "instanceType") if config is not None else None
-    if instance_type is None:
+    instance_type = _inherit.text(spec, config, "instanceType") if config is not None else None
+    if instance_type is None or instance_type == "auto":
         return
     offered = architecture_of(instance_type)
     if offered is not None and offered != wanted:
@@ -100,7 +101,7 @@ def _tags(spec: Merged, server: str, application: str | None) -> Iterator[Findin
     if application is not None:
         tags.update(spec.names("applications", application, "tags"))
     if config is not None:
-        tags.update(spec.names("launchConfigs", config, "tags"))
+        tags.update(_inherit.names(spec, config, "tags"))
     if len(tags) > TAGS:
         message = f"server {short(server)} has {len(tags)} tags"
         hint = f"with those of its application and its launch config; AWS takes {TAGS} beside our own"
@@ -112,15 +113,25 @@ def _addresses(spec: Merged) -> Iterator[Finding]:
     users: dict[str, str] = {}
     for server in spec.names("servers"):
         config = spec.text("servers", server, "launchConfig")
-        if config is None or spec.text("launchConfigs", config, "privateIp") is None:
+        if config is None:
             continue
-        if config in users:
-            message = (
-                f"launch config {short(config)} has a privateIp, and server {short(users[config])} uses it already"
-            )
-            hint = "give each its own launch config"
-            yield Finding.at(spec.place("servers", server, "launchConfig"), "shared-address", message, hint)
-        users.setdefault(config, server)
+        addresses = [
+            ("privateIp",),
+            *(("networkInterfaces", each, "privateIp") for each in _inherit.names(spec, config, "networkInterfaces")),
+        ]
+        for keys in addresses:
+            address = _inherit.text(spec, config, *keys)
+            home = _inherit.home(spec, config, *keys)
+            if address in (None, "copy") or home is None:
+                continue
+            if home in users and users[home] != server:
+                message = (
+                    f"launch config {short(home)} has a privateIp, and server {short(users[home])} uses it already"
+                )
+                hint = "give each its own launch config"
+                yield Finding.at(spec.place("servers", server, "launchConfig"), "shared-address", message, hint)
+                break
+            users.setdefault(home, server)
 
 
 def _machines(spec: Merged) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from rehost.spec import (
     _channels,
     _checks,
     _image_limits,
+    _launch_limits,
     _limits,
     _schema,
     _times,
@@ -58,6 +59,7 @@ def check(folder: Path, *, root: Path | None = None) -> tuple[Estate | None, lis
     found.update(bounded(_checks.findings(merged)))
     found.update(bounded(_after_launch.findings(merged)))
     found.update(bounded(_limits.findings(merged)))
+    found.update(bounded(_launch_limits.findings(merged)))
     found.update(bounded(_times.findings(merged)))
     found.update(bounded(_channels.findings(merged)))
     found.update(bounded(_image_limits.findings(merged)))

@@ -56,19 +56,51 @@ class Notification:
 
 
 @dataclass(frozen=True)
+class NetworkInterface:
+    """Beside the first one, which the launch config itself describes."""
+
+    subnet: str
+    security_groups: tuple[str, ...] = ()
+    private_ip: str | None = None
+    description: str | None = None
+
+
+@dataclass(frozen=True)
+class Volume:
+    """What one disk has instead of what the launch config says of all."""
+
+    type: str | None = None
+    iops: int | None = None
+    throughput: int | None = None  # MiB/s
+    kms_key: str | None = None
+
+
+@dataclass(frozen=True)
 class LaunchConfig:
+    """With everything that it extends."""
+
     name: str
-    instance_type: str
+    instance_type: str | None = None  # or auto; None is the launch template's
+    launch_template: Mapping[str, str] | None = None  # id or name, and version
     subnet: str | None = None
     security_groups: tuple[str, ...] = ()
+    private_ip: str | None = None  # or copy
+    public_ip: bool | None = None
+    network_interfaces: Mapping[str, NetworkInterface] = field(default_factory=dict)
     instance_profile: str | None = None
     key_name: str | None = None
-    user_data: str | None = None  # the text itself, wherever it stood
+    user_data: str | None = None  # the text itself, wherever it stood, the configure script within it
     user_data_file: str | None = None  # the file that it came from, relative to the project where it lies in it
-    private_ip: str | None = None
-    public_ip: bool | None = None
     volume_type: str | None = None
+    volume_iops: int | None = None
+    volume_throughput: int | None = None  # MiB/s
+    volume_kms_key: str | None = None
+    volumes: Mapping[str, Volume] = field(default_factory=dict)  # by disk-1, disk-2 ...
     imdsv2: str = "required"
+    metadata_hop_limit: int | None = None
+    placement: Mapping[str, str] = field(default_factory=dict)  # zone, tenancy, group, host
+    started: bool = True
+    termination_protection: bool = False
     protect: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
 

@@ -9,6 +9,7 @@ import boto3
 import pytest
 
 from rehost.aws import (
+    Asked,
     Aws,
     AwsError,
     AwsSettings,
@@ -17,12 +18,14 @@ from rehost.aws import (
     DiskImage,
     EndpointUnreachable,
     ImportRequest,
+    Interface,
     LaunchRequest,
     NotFound,
     NotOurs,
     ProfileMissing,
     Refused,
     RegionMissing,
+    VolumeSettings,
 )
 from sandbox import Sandbox
 
@@ -159,7 +162,7 @@ def test_what_is_not_ours_is_left_alone(aws: Aws, tags: dict[str, str]) -> None:
     with pytest.raises(NotOurs):
         aws.instances.terminate(instance, stack="another")
     with pytest.raises(NotOurs):
-        aws.instances.change_type(instance, "t3.small", stack="another", on_progress=quiet)
+        aws.instance_changes.change_type(instance, "t3.small", stack="another", on_progress=quiet)
     assert len(aws.list_owned(tags["rehost:stack"])) == 4  # the instance's volume, too
 
 
@@ -173,7 +176,12 @@ def test_an_instance_is_launched_once_and_anew_after_its_end(aws: Aws, tags: dic
         tags=tags,
     )
     request = LaunchRequest(
-        f"{tags['rehost:stack']}/web-01", image, "t3.micro", volume_type="gp3", user_data="#!/bin/sh", tags=tags
+        f"{tags['rehost:stack']}/web-01",
+        image,
+        "t3.micro",
+        volume=VolumeSettings("gp3"),
+        user_data="#!/bin/sh",
+        tags=tags,
     )
     first = aws.instances.launch(request, on_progress=quiet)
     assert aws.instances.launch(request, on_progress=quiet).instance_id == first.instance_id
@@ -194,26 +202,34 @@ def test_a_change_of_type_stops_and_starts(aws: Aws, tags: dict[str, str]) -> No
         tags=tags,
     )
     made = aws.instances.launch(LaunchRequest(tags["rehost:run"], image, "t3.micro", tags=tags), on_progress=quiet)
-    aws.instances.change_type(made.instance_id, "t3.small", stack=tags["rehost:stack"], on_progress=quiet)
+    aws.instance_changes.change_type(made.instance_id, "t3.small", stack=tags["rehost:stack"], on_progress=quiet)
     view = aws.instances.describe(made.instance_id)
     assert view is not None
     assert (view.instance_type, view.state) == ("t3.small", "running")
 
 
 def test_everything_wrong_with_a_launch_is_said_at_once(aws: Aws) -> None:
-    problems = aws.preflight.launch_problems(
-        instance_type="t9.huge",
-        subnet="subnet-0123",
-        security_groups=["sg-0123"],
-        key_name="none",
-        instance_profile="none",
+    problems = aws.launch_checks.problems(
+        Asked(
+            instance_type="t9.huge",
+            security_groups=["sg-0123"],
+            key_name="none",
+            instance_profile="none",
+            interfaces=[Interface("subnet-0123")],
+            placement_group="none",
+            host="h-0123",
+            template={"id": "lt-0123", "version": "1"},
+        )
     )
     assert [problem.field for problem in problems] == [
         "instanceType",
-        "subnet",
         "securityGroups",
         "keyName",
         "instanceProfile",
+        "placement",
+        "placement",
+        "launchTemplate",
+        "networkInterfaces",
     ]
 
 

@@ -13,7 +13,9 @@ FOLDER = Path(__file__).resolve().parents[2] / "docs" / "policies"
 #: What AWS asks of the caller on behalf of a call: nobody calls it by this name. Action -> the calls that need it.
 IMPLIED: Mapping[str, frozenset[str]] = {
     # EC2 user guide, "Grant a user permissions to pass an IAM role to EC2"
-    "iam:PassRole": frozenset({"ec2:RunInstances"}),
+    "iam:PassRole": frozenset(
+        {"ec2:AssociateIamInstanceProfile", "ec2:ReplaceIamInstanceProfileAssociation", "ec2:RunInstances"}
+    ),
     # EBS user guide, "Requirements for Amazon EBS encryption"
     "kms:CreateGrant": frozenset({"ebs:StartSnapshot", "ec2:RunInstances"}),
     "kms:Decrypt": frozenset({"ebs:GetSnapshotBlock", "ec2:CopyImage", "ec2:RunInstances"}),

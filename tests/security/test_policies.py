@@ -20,6 +20,9 @@ RESOURCE_TAG = frozenset(
         "ebs:CompleteSnapshot", "ebs:GetSnapshotBlock", "ebs:ListSnapshotBlocks", "ebs:PutSnapshotBlock",
         "ec2:CancelImportTask", "ec2:DeleteSnapshot", "ec2:DeleteTags", "ec2:DeregisterImage",
         "ec2:ModifyImageAttribute", "ec2:ModifySnapshotAttribute",
+        "ec2:AssociateIamInstanceProfile", "ec2:DisassociateIamInstanceProfile",
+        "ec2:ModifyInstanceAttribute", "ec2:ModifyInstanceMetadataOptions", "ec2:ModifyVolume",
+        "ec2:ReplaceIamInstanceProfileAssociation",
         "ec2:StartInstances", "ec2:StopInstances", "ec2:TerminateInstances", "ec2:GetConsoleOutput",
     }
 )  # fmt: skip
@@ -29,7 +32,7 @@ REQUEST_TAG = {
     "ec2:CopyImage": {"image", "snapshot"},
     "ec2:ImportImage": {"import-image-task"},
     "ec2:RegisterImage": {"image"},
-    "ec2:RunInstances": {"instance", "volume"},
+    "ec2:RunInstances": {"instance", "network-interface", "volume"},
 }
 #: AWS supports no resources for them (service authorization reference, Systems Manager).
 NO_RESOURCES = frozenset({"ssm:CancelCommand"})

@@ -23,10 +23,11 @@ RARE = {
     "operator": {
         "ec2:DescribeAddresses": "only `rehost eject`",
         "ec2:DescribeInstanceAttribute": "only `rehost eject`",
-        "ec2:DescribeNetworkInterfaces": "only `rehost eject`",
         "ec2:CancelImportTask": "only a job that is ended while AWS imports its disks",
         "ec2:GetEbsDefaultKmsKeyId": "only where a spec begins or ceases to name a key",
         "ec2:GetEbsEncryptionByDefault": "the same",
+        "ec2:DescribeNetworkInterfaces": "only `rehost eject`, and where a launch config has a private address",
+        "ec2:DescribeHosts": "only where a launch config names a dedicated host",
     },
 }
 
@@ -62,11 +63,14 @@ def furnish(project: EngineProject) -> str:
         for name in ("first", "second")
     )
     ec2.create_key_pair(KeyName=project.stack)
-    iam.create_instance_profile(InstanceProfileName=project.stack)
+    ec2.create_placement_group(GroupName=project.stack)
+    for name in ("", "-other"):
+        iam.create_instance_profile(InstanceProfileName=f"{project.stack}{name}")
     key = kms.create_key()["KeyMetadata"]["KeyId"]
     config = (
         f"instanceType: t3.micro, subnet: {subnet['SubnetId']}, securityGroups: [{first}], keyName: {project.stack}, "
-        f"instanceProfile: {project.stack}, volumeType: gp3, tags: {{colour: red, shape: round}}"
+        f"instanceProfile: {project.stack}, volumeType: gp3, tags: {{colour: red, shape: round}}, "
+        f"placement: {{group: {project.stack}}}"
     )
     project.edit("instanceType: t3.micro", config)
     project.edit("{conversion: register}", f"{{conversion: register, encrypt: true, kmsKey: {key}}}")
@@ -93,7 +97,18 @@ def test_each_identity_calls_what_its_policy_allows(project: EngineProject) -> N
         beside.rehost("verify")
         project.edit(groups[0], groups[1])
         project.edit("colour: red, shape: round", "colour: blue")
-        project.edit("instanceType: t3.micro", "instanceType: t3.small")
+        project.edit(
+            "instanceType: t3.micro", "instanceType: t3.small, terminationProtection: true, metadataHopLimit: 2"
+        )
+        project.edit(f"instanceProfile: {project.stack}", f"instanceProfile: {project.stack}-other")
+        project.edit("volumeType: gp3", "volumeType: gp3, volumeIops: 4000")
+        project.up()
+        project.edit("terminationProtection: true", "privateIp: copy, terminationProtection: false")
+        project.edit(f"instanceProfile: {project.stack}-other, ", "")
+        assert "an IPv4 address" in project.pulumi("preview", ok=False).stdout  # a folder of images knows none
+        project.edit("privateIp: copy, ", "")
+        project.up()
+        project.edit("metadataHopLimit: 2", f"metadataHopLimit: 2, instanceProfile: {project.stack}")
         project.up()
         project.pulumi("destroy", "--yes", "--skip-preview")
     assert project.owned() == []

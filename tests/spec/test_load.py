@@ -79,7 +79,12 @@ def test_each_default_of_the_schema_is_that_of_the_model() -> None:
         "launchConfig": spec.LaunchConfig("x", "t3.small"),
         "image": spec.ImageOptions(),
     }
-    attributes = {"keepImages": "keep_images", "bootMode": "boot_mode", "timeZone": "time_zone"}
+    attributes = {
+        "keepImages": "keep_images",
+        "bootMode": "boot_mode",
+        "timeZone": "time_zone",
+        "terminationProtection": "termination_protection",
+    }
     checked = 0
     for name, model in kinds.items():
         for key, entry in spec.schema()["$defs"][name]["properties"].items():
