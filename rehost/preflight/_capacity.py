@@ -95,7 +95,7 @@ def needs_of(
         if view and quota:
             needs.vcpus[quota] += view.vcpus
         for number, size in enumerate(sizes.get(server.name, ()), 1):
-            needs.volumes[launch.volumes.get(f"disk-{number}", launch.volume_type) or _DEFAULT_VOLUME] += size
+            needs.volumes[launch.volumes.get(f"disk-{number}") or launch.volume_type or _DEFAULT_VOLUME] += size
     needs.snapshots = sum(len(sizes.get(each.name, ())) * (each.keep_images + 1) for each in plan.servers)
     return needs, waiting
 

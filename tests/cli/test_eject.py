@@ -11,7 +11,7 @@ import boto3
 import hcl2
 import pytest
 
-from rehost.aws import SERVER_TAG, STACK_TAG, DiskImage, LaunchRequest
+from rehost.aws import SERVER_TAG, STACK_TAG, DiskImage, LaunchRequest, VolumeSettings
 from rehost.control import Phase
 from tests.aws.conftest import snapshot
 from tests.connector.conftest import Site
@@ -43,7 +43,9 @@ class Shop:
             description="",
             tags=tags,
         )
-        request = LaunchRequest(f"{stack}/{server}", image, "t3.micro", user_data=SECRET, volume_type="gp3", tags=tags)
+        request = LaunchRequest(
+            f"{stack}/{server}", image, "t3.micro", user_data=SECRET, volume=VolumeSettings("gp3"), tags=tags
+        )
         return self.site.aws.instances.launch(request, on_progress=lambda _: None).instance_id
 
     def read(self, name: str) -> str:
