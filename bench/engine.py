@@ -243,7 +243,11 @@ def _project(folder: Path) -> Project:
     backend = folder / "backend"
     backend.mkdir()
     environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "REHOST_", "PULUMI_"))},
+        **{
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("AWS_", "REHOST_", "PULUMI_", "PYTHONDONT"))
+        },
         **project_environment(ROOT),
         "PULUMI_BACKEND_URL": backend_url(backend),
         "AWS_ACCESS_KEY_ID": "sandbox",

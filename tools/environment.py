@@ -30,6 +30,8 @@ def environment(base: Mapping[str, str] | None = None, *, demo: bool = True) -> 
     """
     variables = dict(os.environ if base is None else base)
     variables.pop("PYTHONHOME", None)
+    # Container images often set it; then each of the Python processes that an update starts compiles all that it imports.
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)
     for name, value in project_environment(path=variables.get("PATH", os.defpath)).items():
         if name in _OURS:
             variables[name] = value
