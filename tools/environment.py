@@ -57,7 +57,7 @@ def project_environment(root: Path = ROOT, *, path: str | None = None) -> dict[s
         "PULUMI_HOME": str(PULUMI_HOME),
         "PULUMI_BACKEND_URL": backend_url(state),
         "PULUMI_SKIP_UPDATE_CHECK": "1",
-        # The tests' pulumi_aws has a plugin of 200 MB, which the engine would fetch at once and nothing here uses.
+        # The tests' pulumi_aws has a plugin, which the engine would fetch at once and nothing here uses.
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         # For the demo, whose stack holds no secret worth one.
         "PULUMI_CONFIG_PASSPHRASE": "",
