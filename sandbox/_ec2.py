@@ -24,7 +24,7 @@ from sandbox._boot import Guests
 from sandbox._copies import copy_methods
 from sandbox._ebs import ACCOUNT
 from sandbox._imports import ImportTasks, import_methods
-from sandbox._network import card_of, check_address, install_addresses, release_addresses
+from sandbox._network import card_of, check_addresses, install_addresses, release_addresses
 from sandbox._placing import check_launch, complete_launch, makeable, placing_methods
 from sandbox._requests import backend, tags_of
 from sandbox._store import Snapshot, SnapshotStore
@@ -260,7 +260,7 @@ def install(ec2: Ec2) -> None:
                     "IdempotentParameterMismatch", "The client token was used before, with other parameters."
                 )
             return ActionResult(known[1])
-        check_address(backend(self.region), asked_of(self))
+        check_addresses(backend(self.region), asked_of(self))
         check_launch(self.region, asked_of(self), [each["DeviceName"] for each in image.block_device_mappings or []])
         if isinstance(image, SandboxAmi):
             overrides = {each["DeviceName"]: each.get("Ebs", {}) for each in self._get_param("BlockDeviceMappings", [])}

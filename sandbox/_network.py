@@ -26,20 +26,20 @@ def install_addresses() -> None:
     setattr(elastic_network_interfaces, "random_public_ip", door)  # noqa: B010 - moto types it otherwise
 
 
-def check_address(ec2_backend: Any, asked: Mapping[str, Any]) -> None:
-    """What RunInstances refuses of the private address that is asked for; moto fails over it."""
-    interface = next(iter(asked.get("NetworkInterfaces") or [{}]))
-    address = asked.get("PrivateIpAddress") or interface.get("PrivateIpAddress")
-    subnet_id = asked.get("SubnetId") or interface.get("SubnetId")
-    if not address or not subnet_id:
-        return
-    subnet = ec2_backend.get_subnet(subnet_id)
-    if ip_address(address) not in ip_network(subnet.cidr_block):
-        raise EC2ClientError(
-            "InvalidParameterValue", f"Address {address} does not fall within the subnet's address range"
-        )
-    if address in subnet._subnet_ips:
-        raise EC2ClientError("InvalidIPAddress.InUse", f"Address {address} is in use.")
+def check_addresses(ec2_backend: Any, asked: Mapping[str, Any]) -> None:
+    """What RunInstances refuses of the private addresses that are asked for; moto fails over them, or takes them."""
+    for interface in asked.get("NetworkInterfaces") or [asked]:
+        address, subnet_id = interface.get("PrivateIpAddress"), interface.get("SubnetId")
+        if not address or not subnet_id:
+            continue
+        subnet = ec2_backend.get_subnet(subnet_id)
+        if ip_address(address) not in ip_network(subnet.cidr_block):
+            raise EC2ClientError(
+                "InvalidParameterValue", f"Address {address} does not fall within the subnet's address range"
+            )
+        taken = {each.private_ip_address for each in ec2_backend.enis.values() if each.subnet.id == subnet.id}
+        if address in subnet._subnet_ips or address in taken:
+            raise EC2ClientError("InvalidIPAddress.InUse", f"Address {address} is in use.")
 
 
 def release_addresses(instance: Any) -> None:

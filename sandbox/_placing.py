@@ -26,12 +26,6 @@ def check_launch(region: str, asked: Mapping[str, Any], devices: Sequence[str]) 
         subnet = backend(region).get_subnet(each["SubnetId"]) if each.get("SubnetId") else None
         if subnet is not None:
             zones.add(subnet.availability_zone)
-            address = each.get("PrivateIpAddress")
-            if address and any(
-                address == nic.private_ip_address and nic.subnet.id == subnet.id
-                for nic in backend(region).enis.values()
-            ):
-                raise EC2ClientError("InvalidIPAddress.InUse", f"Address {address} is in use.")
     placement = asked.get("Placement", {})
     zones |= {placement["AvailabilityZone"]} if placement.get("AvailabilityZone") else set()
     if len(zones) > 1:

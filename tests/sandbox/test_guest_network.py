@@ -45,7 +45,13 @@ def test_an_address_belongs_to_one_instance_until_it_is_terminated(aws: Clients,
         "MinCount": 1,
         "MaxCount": 1,
         "NetworkInterfaces": [
-            {"DeviceIndex": 0, "SubnetId": subnet, "PrivateIpAddress": "10.80.0.11", "AssociatePublicIpAddress": True}
+            {
+                "DeviceIndex": 0,
+                "SubnetId": subnet,
+                "PrivateIpAddress": "10.80.0.11",
+                "AssociatePublicIpAddress": True,
+                "DeleteOnTermination": True,
+            }
         ],
     }
     first = aws.ec2.run_instances(**wanted)["Instances"][0]
