@@ -1,7 +1,8 @@
 """What an estate costs the Pulumi engine: `python -m bench.engine` -> build/bench/engine.json.
 
-Side by side, in turns: a preview of an estate of many servers in applications, and of as many empty dynamic resources in components of
-the same shape; both when nothing exists yet and when everything does and nothing changes. Then an update of fewer servers with tiny
+Side by side, in turns: a preview of an estate of many servers in applications, of as many empty dynamic resources in components of the
+same shape, and of as many that carry the estate's inputs to a provider that does nothing with them: what Pulumi itself takes for
+properties. When nothing exists yet, and when everything does and nothing changes. Then an update of fewer servers with tiny
 disks in the sandbox: how long, and what bound it. `--quick` takes small numbers, and is no measurement.
 """
 
@@ -34,7 +35,7 @@ MIB = 1 << 20
 LIMITS = {"preview_ratio": 1.5}
 
 EMPTY = '''\
-"""As many components and dynamic resources as the estate has, of which each is empty."""
+"""As many components and dynamic resources as the estate has, with the inputs that stand in shape.json, or none."""
 import json
 import pathlib
 import pulumi
@@ -42,13 +43,13 @@ from pulumi.dynamic import Resource
 from empty import EmptyProvider
 
 class Empty(Resource, module="bench", name="Empty"):
-    def __init__(self, name, opts):
-        super().__init__(EmptyProvider(), name, {}, opts)
+    def __init__(self, name, inputs, opts):
+        super().__init__(EmptyProvider(), name, inputs, opts)
 
 for parent, children in json.loads(pathlib.Path("shape.json").read_text()).items():
     node = pulumi.ComponentResource("bench:index:Node", parent)
-    for name in children:
-        Empty(name, pulumi.ResourceOptions(parent=node))
+    for name, inputs in children.items():
+        Empty(name, inputs, pulumi.ResourceOptions(parent=node))
 '''
 PROVIDER = """\
 from pulumi.dynamic import CreateResult, DiffResult, ResourceProvider
@@ -119,41 +120,45 @@ def previews(folder: Path, sandbox: Sandbox, servers: int, applications: int, re
     kinds = Counter(
         step["newState"]["type"].rsplit(":", 1)[-1] for step in json.loads(text)["steps"] if "newState" in step
     )
-    empty = _empty(folder / "empty", _shape(json.loads(text)["steps"]))
+    shape = _shape(json.loads(text)["steps"])
+    bare: dict[str, dict[str, Any]] = {parent: {each: {} for each in own} for parent, own in shape.items()}
+    projects = {
+        "empty": _empty(folder / "empty", bare),
+        "filled": _empty(folder / "filled", shape),
+        "estate": estate,
+    }
     found: dict[str, Any] = {
         "servers": servers,
         "applications": applications,
         "resources": dict(sorted(kinds.items())),
-        "moments": {"create": _side_by_side(estate, empty, repeats)},
+        "moments": {"create": _side_by_side(projects, repeats)},
     }
     print(json.dumps(found), flush=True)
-    for each in (
-        empty,
-        estate,
-    ):  # by default the engine writes the whole state down after each step: here that is not what is measured
+    for each in projects.values():
+        # By default the engine writes the whole state down after each step: here that is not what is measured.
         each.environment |= {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
     # Accepted, and no more: the connector that the update started is ended, so that it copies nothing while previews are measured.
     found["up_seconds"] = {
-        name: round(each.pulumi("up", "--yes", "--skip-preview")[0], 1)
-        for name, each in (("empty", empty), ("estate", estate))
+        name: round(each.pulumi("up", "--yes", "--skip-preview")[0], 1) for name, each in projects.items()
     }
     _end_connectors(estate)
-    found["moments"]["unchanged"] = _side_by_side(estate, empty, repeats)
+    found["moments"]["unchanged"] = _side_by_side(projects, repeats)
     return found
 
 
-def _side_by_side(estate: Project, empty: Project, repeats: int) -> dict[str, Any]:
-    """In turns, so that what else the machine does meets both."""
-    seconds: dict[str, list[float]] = {"empty": [], "estate": []}
-    processor: dict[str, list[float]] = {"empty": [], "estate": []}
+def _side_by_side(projects: Mapping[str, Project], repeats: int) -> dict[str, Any]:
+    """In turns, so that what else the machine does meets all."""
+    seconds: dict[str, list[float]] = {name: [] for name in projects}
+    processor: dict[str, list[float]] = {name: [] for name in projects}
     for _ in range(repeats):
-        for name, project in (("empty", empty), ("estate", estate)):
+        for name, project in projects.items():
             before = _children()
             seconds[name].append(round(project.pulumi("preview")[0], 2))
             processor[name].append(round(_children() - before, 2))
     medians = {name: statistics.median(each) for name, each in seconds.items()}
     return {
         "ratio": round(medians["estate"] / medians["empty"], 2),
+        "ratio_to_filled": round(medians["estate"] / medians["filled"], 2),
         "seconds": seconds,
         "processor_seconds": processor,
     }
@@ -217,7 +222,7 @@ def _estate(folder: Path, sandbox: Sandbox, servers: int, applications: int, wai
     return project
 
 
-def _empty(folder: Path, shape: Mapping[str, list[str]]) -> Project:
+def _empty(folder: Path, shape: Mapping[str, Mapping[str, Any]]) -> Project:
     folder.mkdir()
     (folder / "Pulumi.yaml").write_text("name: empty\nruntime: python\n")
     (folder / "__main__.py").write_text(EMPTY)
@@ -226,16 +231,18 @@ def _empty(folder: Path, shape: Mapping[str, list[str]]) -> Project:
     return _project(folder)
 
 
-def _shape(steps: list[dict[str, Any]]) -> dict[str, list[str]]:
-    """As many components with as many dynamic resources below them: names by the parent's."""
-    found: dict[str, list[str]] = {}
+def _shape(steps: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """As many components with as many dynamic resources below them: names by the parent's, each with its inputs."""
+    found: dict[str, dict[str, Any]] = {}
     for step in steps:
         state = step.get("newState") or {}
         if str(state.get("type")).startswith("pulumi-python:dynamic"):
             parent = state["parent"].replace("::", "-")
-            found.setdefault(parent, []).append(f"{state['type'].rsplit(':', 1)[-1]}-{step['urn'].rsplit('::', 1)[-1]}")
+            name = f"{state['type'].rsplit(':', 1)[-1]}-{step['urn'].rsplit('::', 1)[-1]}"
+            inputs = {key: value for key, value in state["inputs"].items() if key not in ("__provider", "id", "urn")}
+            found.setdefault(parent, {})[name] = inputs
         elif str(state.get("type")).startswith("rehost:index"):
-            found.setdefault(step["urn"].replace("::", "-"), [])
+            found.setdefault(step["urn"].replace("::", "-"), {})
     return found
 
 

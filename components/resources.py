@@ -11,25 +11,14 @@ from typing import Any
 import pulumi
 from pulumi.dynamic import Resource
 
-from providers import (
-    CutoverProvider,
-    InstanceProvider,
-    MachineImageProvider,
-    MilestoneProvider,
-    PhaseProvider,
-    PostLaunchProvider,
-    PreflightProvider,
-    ReadinessProvider,
-    ReplicationJobProvider,
-    ValidationProvider,
-)
+from providers import Reference
 
 Inputs = Mapping[str, Any]
 
 
 class Preflight(Resource, module="rehost", name="Preflight"):
     def __init__(self, name: str, inputs: Inputs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__(PreflightProvider(), name, dict(inputs), opts)
+        super().__init__(Reference("PreflightProvider"), name, dict(inputs), opts)
 
 
 class Phase(Resource, module="rehost", name="Phase"):
@@ -37,31 +26,31 @@ class Phase(Resource, module="rehost", name="Phase"):
     plan: pulumi.Output[list[str]]
 
     def __init__(self, name: str, inputs: Inputs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__(PhaseProvider(), name, {**inputs, "entry": None, "plan": None}, opts)
+        super().__init__(Reference("PhaseProvider"), name, {**inputs, "entry": None, "plan": None}, opts)
 
 
 class Cutover(Resource, module="rehost", name="Cutover"):
     runs: pulumi.Output[dict[str, str]]
 
     def __init__(self, name: str, inputs: Inputs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__(CutoverProvider(), name, {**inputs, "runs": None}, opts)
+        super().__init__(Reference("CutoverProvider"), name, {**inputs, "runs": None}, opts)
 
 
 class Milestone(Resource, module="rehost", name="Milestone"):
     def __init__(self, name: str, inputs: Inputs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__(MilestoneProvider(), name, dict(inputs), opts)
+        super().__init__(Reference("MilestoneProvider"), name, dict(inputs), opts)
 
 
 class ReplicationJob(Resource, module="rehost", name="ReplicationJob"):
     def __init__(self, name: str, inputs: Inputs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__(ReplicationJobProvider(), name, {**inputs, "jobId": None}, opts)
+        super().__init__(Reference("ReplicationJobProvider"), name, {**inputs, "jobId": None}, opts)
 
     jobId: pulumi.Output[str]  # noqa: N815 - the property's name in the state
 
 
 class Readiness(Resource, module="rehost", name="Readiness"):
     def __init__(self, name: str, inputs: Inputs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__(ReadinessProvider(), name, dict(inputs), opts)
+        super().__init__(Reference("ReadinessProvider"), name, dict(inputs), opts)
 
 
 class MachineImage(Resource, module="rehost", name="MachineImage"):
@@ -71,7 +60,7 @@ class MachineImage(Resource, module="rehost", name="MachineImage"):
 
     def __init__(self, name: str, inputs: Inputs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(
-            MachineImageProvider(), name, {**inputs, "imageId": None, "runId": None, "takenAt": None}, opts
+            Reference("MachineImageProvider"), name, {**inputs, "imageId": None, "runId": None, "takenAt": None}, opts
         )
 
 
@@ -82,14 +71,14 @@ class Instance(Resource, module="rehost", name="Instance"):
 
     def __init__(self, name: str, inputs: Inputs, opts: pulumi.ResourceOptions | None = None) -> None:
         outputs = {"instanceId": None, "privateAddress": None, "publicAddress": None}
-        super().__init__(InstanceProvider(), name, {**inputs, **outputs}, opts)
+        super().__init__(Reference("InstanceProvider"), name, {**inputs, **outputs}, opts)
 
 
 class PostLaunch(Resource, module="rehost", name="PostLaunch"):
     def __init__(self, name: str, inputs: Inputs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__(PostLaunchProvider(), name, dict(inputs), opts)
+        super().__init__(Reference("PostLaunchProvider"), name, dict(inputs), opts)
 
 
 class Validation(Resource, module="rehost", name="Validation"):
     def __init__(self, name: str, inputs: Inputs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__(ValidationProvider(), name, dict(inputs), opts)
+        super().__init__(Reference("ValidationProvider"), name, dict(inputs), opts)

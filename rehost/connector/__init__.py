@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from rehost.late import names_of
 
 if TYPE_CHECKING:
     from rehost.connector._aws_secrets import resolve_from_aws
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from rehost.connector._spreading import settle
     from rehost.connector._verify import VerifiedDisk, VerifiedServer, verify_run
 
-#: By module. They are imported when first used: the AWS SDK takes half a second, which `rehost status` has no use for.
+#: By module. They are imported when first used.
 _HOMES = {
     "_aws_secrets": ("resolve_from_aws",),
     "_errors": (
@@ -56,15 +57,7 @@ _HOMES = {
     "_spreading": ("settle",),
     "_verify": ("VerifiedDisk", "VerifiedServer", "verify_run"),
 }
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-
+__getattr__ = names_of(__name__, _HOMES)
 
 __all__ = [
     "DEFAULT_DATABASE",

@@ -4,30 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from rehost.aws import AwsError, Commands, ManagedNode
 from rehost.validation._check import Check, Target, Tried
+from rehost.validation._documents import document_of
 from rehost.validation._output import line_of
 
-_DOCUMENTS = {"SHELL": "AWS-RunShellScript", "POWERSHELL": "AWS-RunPowerShellScript"}
 _LONGEST_PAUSE = 5.0
 _NOT_READY = "InvalidInstanceId"  # the agent is away: SendCommand's own word
 
 Say = Callable[[str], object]
 Sleep = Callable[[float], None]
-
-
-def document_of(settings: Mapping[str, Any], seconds: float) -> tuple[str, dict[str, list[str]]]:
-    """The document and its parameters of `ssm` in the spec."""
-    if "document" in settings:
-        return settings["document"], {key: list(values) for key, values in settings.get("parameters", {}).items()}
-    return script_of(settings["command"], settings.get("type", "SHELL"), seconds)
-
-
-def script_of(text: str, kind: str, seconds: float) -> tuple[str, dict[str, list[str]]]:
-    """A script as the document that runs it."""
-    return _DOCUMENTS[kind], {"commands": text.splitlines(), "executionTimeout": [str(max(1, int(seconds)))]}
 
 
 def wait_for_agent(

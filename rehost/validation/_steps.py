@@ -10,8 +10,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from rehost.validation._documents import document_of, script_of
 from rehost.validation._errors import NoSuchStep
-from rehost.validation._managed import document_of, script_of
 
 PLATFORMS = ("Linux", "Windows")
 
