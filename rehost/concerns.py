@@ -130,10 +130,10 @@ _ALL = [
     ),
     *_kinds(
         "wave",
-        ("window-not-open", ERROR, "the window of the application's wave has not opened yet; an error in phase cutover, else an info", "wait until it opens", False),
+        ("window-not-open", WARNING, "the window of the application's wave has not opened yet; in phase cutover `pulumi up` refuses the step until then, else it is an info", "wait until it opens", False),
         ("window-closed", ERROR, "the window of the application's wave has closed; an error in phase cutover, else a warning", "agree on another window and declare it", False),
-        ("wave-before", ERROR, "the wave comes after one whose applications are not all cut over; an error in phase cutover, else an info", "cut those over first", False),
-        ("wave-busy", ERROR, "as many applications of the wave as its `concurrency` allows are being cut over; an error in phase cutover", "wait for one of them", False),
+        ("wave-before", WARNING, "the wave comes after one whose applications are not all cut over; in phase cutover `pulumi up` refuses the step until they are, else it is an info", "cut those over first", False),
+        ("wave-busy", WARNING, "as many applications of the wave as its `concurrency` allows are being cut over; `pulumi up` refuses another one", "wait for one of them", False),
     ),
     *_kinds(
         "access",

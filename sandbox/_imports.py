@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ class ImportTasks:
         self.ec2 = ec2
         self.tasks: dict[str, dict[str, Any]] = {}
         self.failures: list[dict[str, Any]] = []
+        self._finishing = threading.Lock()
 
     def fail(self, message: str, count: int = 1) -> None:
         """The next `count` tasks that start fail with `message`, for example `ClientError: Unknown OS / Missing OS files.`"""
@@ -99,8 +101,10 @@ class ImportTasks:
         """A task as DescribeImportImageTasks answers it; time passes when somebody looks."""
         asked = task["asked"]
         share = min(1.0, (time.time() - task["started"]) / IMPORT_SECONDS)
-        if share >= 1.0 and task["image"] is None and not (task["cancelled"] or task["failure"]):
-            self._finish(task)
+        if share >= 1.0:
+            with self._finishing:  # two who look at once
+                if task["image"] is None and not (task["cancelled"] or task["failure"]):
+                    self._finish(task)
         view: dict[str, Any] = {
             "ImportTaskId": task["id"],
             "Architecture": asked.get("Architecture", "x86_64"),

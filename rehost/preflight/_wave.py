@@ -38,4 +38,5 @@ def waves(plan: ApplicationPlan, standings: Mapping[str, Standing], now: datetim
     is_due = plan.phase in ("cutover", "complete")
     for each in refusals(plan.name, plan.waves[0], known, standings, now):
         if is_due or each.id in _BEFORE:
+            # Due and too early is no error: the step is reviewed days before, and `pulumi up` refuses it until then.
             yield Raw(each.id, each.message, severity=None if is_due else _BEFORE[each.id], remedy=each.remedy)
