@@ -82,17 +82,17 @@ class Estate(pulumi.ComponentResource):
 
     def instances(self) -> pulumi.Output[dict[str, Any]]:
         """By server: `instanceId`, `privateAddress`, `publicAddress`, for a program that goes on with them."""
-        return pulumi.Output.all(
-            **{
-                server: pulumi.Output.all(
-                    instanceId=instance.instanceId,
-                    privateAddress=instance.privateAddress,
-                    publicAddress=instance.publicAddress,
-                )
-                for application in self.applications.values()
-                for server, instance in application.instances.items()
-            }
-        )
+        launched = {
+            server: pulumi.Output.all(
+                instanceId=instance.instanceId,
+                privateAddress=instance.privateAddress,
+                publicAddress=instance.publicAddress,
+            )
+            for application in self.applications.values()
+            for server, instance in application.instances.items()
+        }
+        # Without names, `all` would make a list.
+        return pulumi.Output.all(**launched) if launched else pulumi.Output.from_input({})
 
 
 def power_of(application: spec.Application, server: spec.Server) -> str:
