@@ -87,7 +87,9 @@ def test_all_the_way_and_back(project: EngineProject) -> None:
     project.up("--expect-no-changes")
     refused = project.pulumi("destroy", "--yes", "--skip-preview", ok=False)
     assert "protected" in refused.stdout + refused.stderr
-    assert running(project) == last
+    kept = running(project)
+    assert {each["InstanceId"] for each in kept.values()} == {each["InstanceId"] for each in last.values()}
+    assert all({"Key": "rehost:protected", "Value": "complete"} in each["Tags"] for each in kept.values())
     project.edit("phase: complete", "phase: cutover")
     said = project.pulumi("preview", ok=False).stdout
     assert "there is no way on or back" in said
