@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -226,11 +225,12 @@ def _write(files: dict[Path, str], force: bool) -> None:
     try:
         for path, text in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
+            if not force:
+                path.open("x").close()  # nobody else's file of this name is replaced
             # Hidden until it is whole: a spec passes over such files.
-            with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=".", delete=False) as file:
-                file.write(text)
-            Path(file.name).chmod(0o644)
-            os.replace(file.name, path)
+            whole = path.with_name(f".{path.name}.{os.getpid()}")
+            whole.write_text(text, "utf-8")
+            whole.replace(path)
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}")
 

@@ -83,6 +83,7 @@ def _add(inventory: Inventory, row: Row, name: str, options: Options) -> None:
 
 def carry(inventory: Inventory, machine: Machine, row: Row, options: Options) -> None:
     """The mapped columns of a row."""
+    row = _as_mapped(row, options)
     application, wave = _cell(row, options, "application"), _cell(row, options, "wave")
     if application:
         found = inventory.application(application)

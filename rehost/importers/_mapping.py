@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,10 @@ from rehost.importers._read import text_of
 from rehost.importers._values import shown
 
 _MAX = 64 << 10
+#: Lists and mappings within it, at any depth: a parser's time grows with the square of that.
+_NESTED = 1_000
+#: Which makes nothing but text, lists and mappings; libyaml's, where PyYAML was built with it.
+_LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 _KEYS = ("columns", "ignore", "delimiter", "encoding")
 
 
@@ -31,8 +36,10 @@ def read_mapping(path: Path) -> Mapping:
     text = text_of(path)
     if len(text) > _MAX:
         raise InventoryUnreadable(path=str(path), reason=f"a mapping has {_MAX >> 10} KiB at most")
+    if len(re.findall(r"[\[{]|- ", text)) > _NESTED:
+        raise InventoryUnreadable(path=str(path), reason=f"a mapping has {_NESTED} lists and entries of lists at most")
     try:
-        if any(isinstance(each, yaml.AliasEvent) for each in yaml.parse(text, Loader=yaml.SafeLoader)):
+        if any(isinstance(each, yaml.AliasEvent) for each in yaml.parse(text, Loader=_LOADER)):
             raise InventoryUnreadable(path=str(path), reason="a mapping has no aliases")
         data = yaml.load(text, Loader=yaml.BaseLoader)
     except yaml.YAMLError as error:

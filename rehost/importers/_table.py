@@ -84,10 +84,13 @@ def refuse_formulas(path: str, rows: Iterable[Row]) -> None:
 
 
 def _delimiter(text: str, known: set[str]) -> str:
-    first = text.lstrip().split("\n", 1)[0]
+    first = re.split(r"[\r\n]", text.lstrip(), maxsplit=1)[0]
 
     def worth(delimiter: str) -> tuple[int, int]:
-        cells = next(csv.reader(io.StringIO(first), delimiter=delimiter), [])
+        try:
+            cells = next(csv.reader(io.StringIO(first), delimiter=delimiter), [])
+        except csv.Error:
+            return 0, 0
         return sum(each.strip().casefold() in known for each in cells), len(cells)
 
     return max(_DELIMITERS, key=worth)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -26,7 +27,7 @@ _MAX_COLUMNS = 400
 _SHEETS = 64
 #: What a damaged or hostile workbook makes the libraries below raise.
 _DAMAGED = (
-    zipfile.BadZipFile, zlib.error, InvalidFileException, expat.ExpatError, SyntaxError, ValueError, KeyError, TypeError,
+    OSError, zipfile.BadZipFile, zlib.error, InvalidFileException, expat.ExpatError, SyntaxError, ValueError, KeyError, TypeError,
     IndexError, AttributeError, OverflowError, EOFError, RecursionError, NotImplementedError, UnicodeError, AssertionError,
 )  # fmt: skip
 
@@ -39,7 +40,9 @@ class Workbook:
         content = io.BytesIO(content_of(path))
         try:
             _count(path, content)
-            self._book = load_workbook(content, read_only=True, data_only=False, keep_links=False)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of styles and extensions, which nobody reads here
+                self._book = load_workbook(content, read_only=True, data_only=False, keep_links=False)
             self.sheets: Sequence[str] = [str(each) for each in self._book.sheetnames]
         except _DAMAGED as error:
             raise _damaged(path, error) from error
@@ -51,7 +54,9 @@ class Workbook:
         if sheet not in self.sheets:
             return None
         try:
-            return self._read(sheet)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return self._read(sheet)
         except InventoryUnreadable:
             raise
         except _DAMAGED as error:

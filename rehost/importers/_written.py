@@ -15,7 +15,7 @@ from rehost.importers._errors import InventoryWrong
 from rehost.importers._text import comment, flow, scalar
 
 #: A spec's file holds 1 MiB; the rest is room for whoever edits it.
-_FILE_BYTES = 700_000
+FILE_BYTES = 700_000
 _LINE = 112
 _ROUNDS = 20
 #: Entries whose keys stand on lines of their own, so that a change of one is one line of a diff.
@@ -115,7 +115,7 @@ def _rendered(draft: Draft, stem: str) -> tuple[dict[str, str], list[_Place]]:
         heading = f"{section}:" if draft.live(section) else f"{section}: {{}}"
         lines.append(heading)
         for key, entry in entries.items():
-            if size > _FILE_BYTES:
+            if size > FILE_BYTES:
                 files[name] = "\n".join(lines) + "\n"
                 number, size = number + 1, 0
                 name = begin(number)
