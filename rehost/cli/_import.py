@@ -187,7 +187,7 @@ def _run(
 ) -> None:
     from rehost.importers import InventoryError, import_inventory
 
-    stem = name or tool
+    stem = (name or tool).removesuffix(".yaml")
     if not stem or stem.startswith(".") or set(stem) & set("/\\\0"):
         fail(f"--name {stem!r}: it is the name of a file, without its folder", Exit.USAGE)
     try:

@@ -13,6 +13,8 @@ from rehost.importers._read import text_of
 
 _SPACE = re.compile(r"\s*")
 _DEEPEST = 40
+#: Values of one file: ten times what a service prints of the largest estate, and some hundred MB in memory.
+MAX_VALUES = 4_000_000
 
 
 class _Twice(ValueError):
@@ -22,6 +24,8 @@ class _Twice(ValueError):
 def documents_of(path: Path, encoding: str = "utf-8") -> Iterator[Any]:
     """Each JSON document of the file. Raises InventoryUnreadable."""
     text = text_of(path, encoding)
+    if sum(map(text.count, "{[,")) > MAX_VALUES:
+        raise InventoryUnreadable(path=str(path), reason=f"it has more than {MAX_VALUES} values; print it in parts")
     decoder = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_refuse, parse_int=_whole)
     place = _end(text, 0)
     while place < len(text):

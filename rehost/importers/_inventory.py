@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +15,8 @@ from rehost.importers._values import fitting, is_tag_key, shown
 #: Of one import; ten times the largest estate that a stack holds.
 MAX_MACHINES = 50_000
 _TOLD = 100
+#: Columns and fields whose values are not repeated anywhere.
+_SECRET = re.compile(r"passw|secret|token|credential|api.?key|kennwort|\bpw\b|\bpwd\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -93,8 +96,8 @@ class Inventory:
     def tell(
         self, kind: Kind, reason: str, subject: str = "", *, field: str = "", value: Any = "", where: str = ""
     ) -> None:
-        text = shown(value) if value != "" else ""
-        self.remarks.append(Remark(kind, reason, shown(subject), field, text, where))
+        text = "" if value == "" or _SECRET.search(field) else shown(value)
+        self.remarks.append(Remark(kind, reason, shown(subject), shown(field), text, where))
 
     def add(self, machine: Machine) -> None:
         """Raises InventoryWrong for more than MAX_MACHINES."""

@@ -20,7 +20,14 @@ from rehost.importers._workbook import Workbook
 _REQUIRED = ("VM", "Powerstate", "Template")
 _TOOLS_OS, _CONFIG_OS = "OS according to the VMware Tools", "OS according to the configuration file"
 _AGENTS = "vCLS"
-_MIB = 1 << 20
+_IDENTITY = ("VM", "VM ID", "VM UUID", "VI SDK Server")
+#: What is read of the other sheets.
+_SHEETS = {
+    "vDisk": (*_IDENTITY, "Disk", "Capacity MiB", "Raw", "Disk Mode", "Sharing mode"),
+    "vNetwork": _IDENTITY,
+    "vSnapshot": _IDENTITY,
+    "vUSB": (*_IDENTITY, "Connected"),
+}
 
 
 def read_rvtools(files: Sequence[Path], options: Options) -> Inventory:
@@ -56,10 +63,9 @@ class _Export:
 
     def __init__(self, inventory: Inventory, options: Options, book: Workbook, info: Table) -> None:
         self.inventory, self.options, self.info = inventory, options, info
-        self.disks = _by_machine(book.table("vDisk"))
-        self.networks = _by_machine(book.table("vNetwork"))
-        self.snapshots = _by_machine(book.table("vSnapshot"))
-        self.usb = _by_machine(book.table("vUSB"))
+        sheets = {name: _by_machine(book.table(name, columns)) for name, columns in _SHEETS.items()}
+        self.disks, self.networks = sheets["vDisk"], sheets["vNetwork"]
+        self.snapshots, self.usb = sheets["vSnapshot"], sheets["vUSB"]
         self.names: dict[str, int] = {}
         self.seen: dict[str, str] = {}
 
@@ -109,9 +115,8 @@ class _Export:
             row.get("DNS Name"),
         ]
         place = "/".join(each for each in (row.get("Datacenter"), row.get("Cluster"), row.get("Folder")) if each)
-        return [
-            text for text in ("; ".join(each for each in parts if each), place, row.get("Annotation")[:300]) if text
-        ]
+        # Not the annotation: it is where people keep passwords, and a spec is for everybody to read.
+        return [text for text in ("; ".join(each for each in parts if each), place) if text]
 
     def _disks(self, machine: Machine, row: Row) -> None:
         """What snapshots leave out, or refuse, keeps a machine from being replicated (docs/sources/vsphere.md)."""

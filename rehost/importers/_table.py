@@ -11,9 +11,12 @@ from pathlib import Path
 
 from rehost.importers._errors import InventoryUnreadable
 from rehost.importers._read import text_of
+from rehost.importers._values import shown
 
 MAX_ROWS = 200_000
 MAX_COLUMNS = 1_000
+#: Cells with something in them, of one table.
+MAX_CELLS = 3_000_000
 _DELIMITERS = ",;\t|"
 #: What a spreadsheet would compute: a call, a reference to a cell, or a command. A line of equals signs is none.
 _FORMULA = re.compile(r"[=@]\s*(\w[\w.]*\(|\$?[A-Z]{1,3}\$?\d|\w+\s*\||'|\()")
@@ -58,6 +61,7 @@ def read_csv(path: Path, *, encoding: str = "utf-8", delimiter: str | None = Non
         columns.pop()
     _check_header(path, number, columns)
     rows: list[Row] = []
+    filled_cells = 0
     for number, cells in lines:
         if len(rows) >= MAX_ROWS:
             raise InventoryUnreadable(path=str(path), reason=f"it has more than {MAX_ROWS} rows; import it in parts")
@@ -66,6 +70,9 @@ def read_csv(path: Path, *, encoding: str = "utf-8", delimiter: str | None = Non
             reason = f"line {number} has {len(cells)} cells, and the header {len(columns)}: a cell with {delimiter!r} in it needs quotes"
             raise InventoryUnreadable(path=str(path), reason=reason)
         filled = {column: value for column, value in zip(columns, values, strict=False) if column and value}
+        filled_cells += len(filled)
+        if filled_cells > MAX_CELLS:
+            raise InventoryUnreadable(path=str(path), reason=f"it has more than {MAX_CELLS} cells; import it in parts")
         if filled:
             rows.append(Row(f"{path.name}:{number}", filled))
     refuse_formulas(str(path), rows)
@@ -77,9 +84,7 @@ def refuse_formulas(path: str, rows: Iterable[Row]) -> None:
     for row in rows:
         for column, value in row.cells.items():
             if value[0] in "=@" and _FORMULA.match(value):
-                reason = (
-                    f"{row.where} has a formula in the column {column}: save the file with values in place of formulas"
-                )
+                reason = f"{row.where} has a formula in the column {shown(column)}: save the file with values in place of formulas"
                 raise InventoryUnreadable(path=path, reason=reason)
 
 
@@ -127,6 +132,6 @@ def require(table: Table, columns: Iterable[str], what: str) -> None:
     """Raises InventoryUnreadable where one of the columns is missing."""
     missing = [each for each in columns if table.column(each) is None]
     if missing:
-        had = ", ".join(table.columns[:12]) + (", ..." if len(table.columns) > 12 else "")
+        had = ", ".join(map(shown, table.columns[:12])) + (", ..." if len(table.columns) > 12 else "")
         reason = f"it is not {what}: it has no column {', '.join(missing)}. Its columns: {had}"
         raise InventoryUnreadable(path=table.path, reason=reason)

@@ -7,6 +7,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rehost import spec
+
 _WIDTH = 112
 #: What needs no quotes in flow style, and is text in every version of YAML.
 _PLAIN = re.compile(r"(?:[A-Za-z/]|\.\./)[A-Za-z0-9._/@+-]*(?: [A-Za-z0-9._/@+-]+)*|[1-9][0-9]*[smhd]")
@@ -20,6 +22,8 @@ def scalar(value: Any) -> str:
     if isinstance(value, int | float):
         return str(value)
     text = str(value)
+    if hasattr(spec, "Variables"):  # where the language has variables, `${` begins one, and `$${` is itself
+        text = text.replace("${", "$${")
     if _PLAIN.fullmatch(text) and text.casefold() not in _WORDS:
         return text
     return '"' + "".join(map(_escaped, text)) + '"'

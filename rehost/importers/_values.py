@@ -36,7 +36,7 @@ def has_key(section: str, path: str) -> bool:
 
 
 def is_tag_key(key: str) -> bool:
-    return not any(_tag_key().iter_errors(key))
+    return "${" not in key and not any(_tag_key().iter_errors(key))
 
 
 def shown(value: Any) -> str:

@@ -6,7 +6,7 @@ import io
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,13 @@ from openpyxl.utils.exceptions import InvalidFileException
 
 from rehost.importers._errors import InventoryUnreadable
 from rehost.importers._read import content_of
-from rehost.importers._table import MAX_ROWS, Row, Table, refuse_formulas
+from rehost.importers._table import MAX_CELLS, MAX_ROWS, Row, Table, refuse_formulas
 
 #: Unpacked, of all parts together and of the list of all texts, which openpyxl holds in memory whole.
 MAX_UNPACKED = 1 << 30
-MAX_TEXTS = 128 << 20
+MAX_TEXTS = 64 << 20
+#: Of each other part that openpyxl reads whole: styles, relations and the like.
+MAX_PART = 8 << 20
 _MAX_PARTS = 2_000
 _MAX_COLUMNS = 400
 _SHEETS = 64
@@ -49,20 +51,23 @@ class Workbook:
         if len(self.sheets) > _SHEETS:
             raise InventoryUnreadable(path=str(path), reason=f"it has more than {_SHEETS} sheets")
 
-    def table(self, sheet: str) -> Table | None:
-        """A sheet whose first row names the columns; None where there is no such sheet, or nothing in it."""
+    def table(self, sheet: str, wanted: Container[str] | None = None) -> Table | None:
+        """A sheet whose first row names the columns; None where there is no such sheet, or nothing in it.
+
+        Only the `wanted` columns are kept, where they are given: a sheet of disks can have more cells than all else.
+        """
         if sheet not in self.sheets:
             return None
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                return self._read(sheet)
+                return self._read(sheet, wanted)
         except InventoryUnreadable:
             raise
         except _DAMAGED as error:
             raise _damaged(self.path, error) from error
 
-    def _read(self, sheet: str) -> Table | None:
+    def _read(self, sheet: str, wanted: Container[str] | None) -> Table | None:
         rows = self._rows(sheet)
         columns = [_text(each) for each in next(rows, (0, ()))[1]]
         while columns and not columns[-1]:
@@ -71,13 +76,18 @@ class Workbook:
             return None
         if len(columns) > _MAX_COLUMNS:
             raise InventoryUnreadable(path=str(self.path), reason=f"sheet {sheet} has more than {_MAX_COLUMNS} columns")
-        found = []
+        found: list[Row] = []
+        count = 0
         for number, values in rows:
             cells = {
                 column: text
                 for column, value in zip(columns, values, strict=False)
-                if column and (text := _text(value))
+                if column and (wanted is None or column in wanted) and (text := _text(value))
             }
+            count += len(cells)
+            if count > MAX_CELLS:
+                reason = f"sheet {sheet} has more than {MAX_CELLS} cells; export it in parts"
+                raise InventoryUnreadable(path=str(self.path), reason=reason)
             if cells:
                 found.append(Row(f"{self.path.name}:{sheet}:{number}", cells))
         refuse_formulas(str(self.path), found)
@@ -116,8 +126,9 @@ def _count(path: Path, content: io.BytesIO) -> None:
         if any(each.flag_bits & 1 for each in parts):
             raise InventoryUnreadable(path=str(path), reason="it is encrypted; save it without a password")
         unpacked = sum(each.file_size for each in parts)
-        texts = sum(each.file_size for each in parts if each.filename.endswith("sharedStrings.xml"))
-        if unpacked > MAX_UNPACKED or texts > MAX_TEXTS:
+        texts = [each.file_size for each in parts if each.filename.endswith("sharedStrings.xml")]
+        others = [each.file_size for each in parts if _is_read_whole(each.filename)]
+        if unpacked > MAX_UNPACKED or sum(texts) > MAX_TEXTS or max(others, default=0) > MAX_PART:
             reason = (
                 f"it unpacks to {unpacked >> 20} MiB: that is no workbook, or too large for one; export it in parts"
             )
@@ -127,6 +138,13 @@ def _count(path: Path, content: io.BytesIO) -> None:
                 with archive.open(each) as part:
                     _refuse_document_type(path, part.read(65_536))
     content.seek(0)
+
+
+def _is_read_whole(name: str) -> bool:
+    return (
+        name.endswith((".rels", "[Content_Types].xml", "workbook.xml", "styles.xml", "core.xml", "custom.xml"))
+        or "theme" in name
+    )
 
 
 def _refuse_document_type(path: Path, head: bytes) -> None:

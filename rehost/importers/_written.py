@@ -104,7 +104,9 @@ def _rendered(draft: Draft, stem: str) -> tuple[dict[str, str], list[_Place]]:
     size = 0
 
     def begin(number: int) -> str:
-        lines[:] = [*_header(draft), "apiVersion: rehost/v1", ""] if number == 1 else [f"# Goes on from {stem}.yaml."]
+        lines[:] = (
+            [*_header(draft), f"apiVersion: {_version()}", ""] if number == 1 else [f"# Goes on from {stem}.yaml."]
+        )
         return f"{stem}.yaml" if number == 1 else f"{stem}-{number}.yaml"
 
     name, number = begin(1), 1
@@ -127,6 +129,11 @@ def _rendered(draft: Draft, stem: str) -> tuple[dict[str, str], list[_Place]]:
         lines.append("")
     files[name] = "\n".join(lines).rstrip("\n") + "\n"
     return files, places
+
+
+def _version() -> str:
+    """Of the spec language that this rehost reads."""
+    return str(spec.schema()["properties"]["apiVersion"]["default"])
 
 
 def _header(draft: Draft) -> list[str]:

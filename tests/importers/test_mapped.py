@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from rehost.importers import InventoryUnreadable, InventoryWrong, NothingToImport, read_mapping
+from rehost.importers import (
+    InventoryUnreadable,
+    InventoryWrong,
+    NothingToImport,
+    _documents,
+    _inventory,
+    _table,
+    read_mapping,
+)
 
 from .conftest import Import
 
@@ -83,6 +91,28 @@ def test_what_does_not_fit_is_said_with_its_row(come_in: Import, tmp_path: Path)
         ("wave", "w2"),
     }
     assert came.estate.servers["web-01"].locator == {"name": "web-01"}
+
+
+def test_passwords_are_not_repeated(come_in: Import, tmp_path: Path) -> None:
+    file = table(tmp_path, "web-01,hunter2,hunter3", head="Host,Root password,api_key")
+    came = come_in("csv", file, columns={"server": "Host"})
+    assert came.reasons("not carried over", "web-01").keys() == {"Root password", "api_key"}
+    assert "hunter" not in repr(came.made)
+
+
+def test_too_many_cells_or_values(come_in: Import, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_table, "MAX_CELLS", 5)
+    with pytest.raises(InventoryUnreadable, match="more than 5 cells"):
+        come_in("csv", table(tmp_path, "a,b,c", "d,e,f", head="Host,B,C"), columns={"server": "Host"})
+    monkeypatch.setattr(_documents, "MAX_VALUES", 5)
+    with pytest.raises(InventoryUnreadable, match="more than 5 values"):
+        come_in("sms", "sms-servers.json")
+
+
+def test_too_many_servers(come_in: Import, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_inventory, "MAX_MACHINES", 1)
+    with pytest.raises(InventoryWrong, match=r"cmdb.csv:3: there are more than 1 servers"):
+        come_in("csv", table(tmp_path, "a", "b", head="Host"), columns={"server": "Host"})
 
 
 def test_what_a_spec_refuses_becomes_a_comment(come_in: Import, tmp_path: Path) -> None:

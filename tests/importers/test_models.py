@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: From botocore 1.34's service model `sms`: newer versions of botocore no longer have it.
 SMS: Mapping[str, Any] = json.loads((ROOT / "tests" / "data" / "sms-shapes.json").read_text("utf-8"))["shapes"]
 MGN: Mapping[str, Any] = Loader().load_service_model("mgn", "service-2")["shapes"]
-KINDS = {
+KINDS: Mapping[str, Any] = {
     "string": str, "boolean": bool, "integer": int, "long": int, "list": list, "structure": dict, "map": dict,
     "timestamp": (str, int, float),
 }  # fmt: skip

@@ -163,6 +163,12 @@ def test_a_zip_bomb_is_not_unpacked(
     assert "unpacks to 32 MiB" in refused(come_in, bomb)
 
 
+def test_parts_that_would_be_held_in_memory(come_in: Import, tmp_path: Path, parts: dict[str, bytes]) -> None:
+    for name, size in (("xl/sharedStrings.xml", _workbook.MAX_TEXTS), ("xl/styles.xml", _workbook.MAX_PART)):
+        bomb = zipped(tmp_path / "bomb.xlsx", {**parts, name: b"<x>" + bytes(size)})
+        assert "too large" in refused(come_in, bomb)
+
+
 def test_a_part_that_is_larger_than_it_says(come_in: Import, tmp_path: Path, parts: dict[str, bytes]) -> None:
     """The directory of the zip says 100 bytes, the part unpacks to as many MiB."""
     path = zipped(tmp_path / "lie.xlsx", {**parts, "xl/sharedStrings.xml": b"<sst>" + bytes(100 << 20)})
@@ -204,7 +210,9 @@ def test_formulas_are_refused(come_in: Import, tmp_path: Path) -> None:
     )
     assert "export.xlsx:vInfo:3 has a formula in the column CPUs" in refused(come_in, file)
     harmless = export(tmp_path, [books.machine("web-01", 1, Annotation="=== web ===")])
-    assert come_in("rvtools", harmless).estate.servers.keys() == {"web-01"}
+    came = come_in("rvtools", harmless)
+    assert came.estate.servers.keys() == {"web-01"}
+    assert "=== web" not in came.text, "an annotation may hold anything, a password too"
 
 
 @pytest.mark.parametrize(
