@@ -32,7 +32,7 @@ class Settings:
         if method == "BASIC" and "instanceType" not in machine.launch:
             carry(machine, "launchConfig", "instanceType", "auto", field="targetInstanceTypeRightSizingMethod")
         elif method != "BASIC" and method and "instanceType" not in machine.launch:
-            reason = "the instance type is in MGN's launch template, which the output does not have"
+            reason = "the instance type is in MGN's launch template, which its CSV export has and this output has not"
             self.inventory.tell(
                 Kind.NOT_CARRIED, reason, machine.name, field="targetInstanceTypeRightSizingMethod", value=method
             )

@@ -13,7 +13,7 @@ from rehost.importers._errors import InventoryUnreadable, NothingToImport
 from rehost.importers._inventory import Inventory, Machine, Options
 from rehost.importers._remarks import Kind
 from rehost.importers._table import Row, Table, require
-from rehost.importers._values import fitting
+from rehost.importers._values import fitting, shown
 from rehost.importers._vcenters import vcenter
 from rehost.importers._workbook import Workbook
 
@@ -21,6 +21,13 @@ _REQUIRED = ("VM", "Powerstate", "Template")
 _TOOLS_OS, _CONFIG_OS = "OS according to the VMware Tools", "OS according to the configuration file"
 _AGENTS = "vCLS"
 _IDENTITY = ("VM", "VM ID", "VM UUID", "VI SDK Server")
+#: What is read of vInfo.
+_READ = frozenset(
+    {
+        *_IDENTITY, *_REQUIRED, "SRM Placeholder", "DNS Name", "Connection state", "CPUs", "Memory", "CBT", "Primary IP Address", "Folder",
+        "EFI Secure boot", "Firmware", "Datacenter", "Cluster", "VI SDK UUID", _TOOLS_OS, _CONFIG_OS,
+    }
+)  # fmt: skip
 #: What is read of the other sheets.
 _SHEETS = {
     "vDisk": (*_IDENTITY, "Disk", "Capacity MiB", "Raw", "Disk Mode", "Sharing mode"),
@@ -66,8 +73,22 @@ class _Export:
         sheets = {name: _by_machine(book.table(name, columns)) for name, columns in _SHEETS.items()}
         self.disks, self.networks = sheets["vDisk"], sheets["vNetwork"]
         self.snapshots, self.usb = sheets["vSnapshot"], sheets["vUSB"]
+        self._tell_unread(book)
         self.names: dict[str, int] = {}
         self.seen: dict[str, str] = {}
+
+    def _tell_unread(self, book: Workbook) -> None:
+        """Columns and sheets, once: a spec has no place for most of what a vCenter knows."""
+        mapped = {each.casefold() for each in self.options.columns.values()}
+        filled = {column for row in self.info.rows for column in row.cells}
+        unread = [each for each in self.info.columns if each in filled - _READ and each.casefold() not in mapped]
+        if unread:
+            reason = f"a spec has no place for these columns; --map gives one to a column of your own: {', '.join(map(shown, unread))}"
+            self.inventory.tell(Kind.NOT_CARRIED, reason, field="vInfo")
+        sheets = [each for each in book.sheets if each not in ("vInfo", *_SHEETS)]
+        if sheets:
+            reason = f"a spec has no place for what is in these sheets: {', '.join(map(shown, sheets))}"
+            self.inventory.tell(Kind.NOT_CARRIED, reason, field="sheets")
 
     def read(self) -> None:
         for row in self.info.rows:

@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 from botocore.loaders import Loader
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from rehost import spec
+from rehost.importers import InventoryError, Options, import_inventory
 from rehost.importers._account import UNKNOWN
 
-from .conftest import DATA, Import
+from .conftest import DATA, NOW, Import, write
 
 ROOT = Path(__file__).resolve().parents[2]
 #: From botocore 1.34's service model `sms`: newer versions of botocore no longer have it.
@@ -104,3 +108,72 @@ def test_each_field_of_the_model_is_carried_over_or_has_a_reason(tool: str, come
     remarks = come_in(tool, *files).made.remarks
     assert [each.field for each in remarks if each.reason == UNKNOWN] == []
     assert len(remarks) > 20
+
+
+FIELDS = sorted({member for shapes in (SMS, MGN) for each in shapes.values() for member in each.get("members", ())})
+TOPS = sorted({"items", *(key for name in SMS if name.endswith("Response") for key in SMS[name]["members"])})
+VALUES = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-(10**20), 10**20),
+        st.floats(allow_nan=False, allow_infinity=False),
+        st.text(max_size=20),
+    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(FIELDS), inner, max_size=6)),
+    max_leaves=12,
+)
+
+
+@given(
+    document=st.dictionaries(st.sampled_from(TOPS), VALUES, min_size=1, max_size=3),
+    tool=st.sampled_from(["sms", "mgn"]),
+)
+@settings(max_examples=150, deadline=None)
+def test_any_json_makes_a_valid_spec_or_an_error_of_ours(
+    document: dict[str, Any], tool: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("json")
+    (folder / "x.json").write_text(json.dumps(document))
+    try:
+        made = import_inventory(
+            tool, [folder / "x.json"], Options(now=NOW, everything=True), folder=folder / "specs", stem="in"
+        )
+    except InventoryError:
+        return
+    write(folder / "specs", made.files)
+    estate, findings = spec.check(folder / "specs")
+    assert estate is not None, [str(each) for each in findings]
+
+
+def altered(value: Any, path: list[int], new: Any) -> Any:
+    """The value with what lies at a path, counted out among its keys and items, replaced."""
+    if not path or not isinstance(value, dict | list) or not value:
+        return new
+    keys = list(value) if isinstance(value, dict) else list(range(len(value)))
+    chosen = keys[path[0] % len(keys)]
+    if isinstance(value, dict):
+        return {key: altered(each, path[1:], new) if key == chosen else each for key, each in value.items()}
+    return [altered(each, path[1:], new) if number == chosen else each for number, each in enumerate(value)]
+
+
+@given(name=st.sampled_from(sorted(PRINTED)), path=st.lists(st.integers(0, 20), min_size=1, max_size=7), new=VALUES)
+@settings(max_examples=80, deadline=None)
+def test_one_wrong_value_in_real_output(
+    name: str, path: list[int], new: Any, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Beside all of the other files, so that what refers to it is there."""
+    folder = tmp_path_factory.mktemp("json")
+    tool = name.partition("-")[0]
+    files = []
+    for each in sorted(DATA.glob(f"{tool}-*.json")):
+        content = json.loads(each.read_text("utf-8"))
+        files.append(folder / each.name)
+        files[-1].write_text(json.dumps(altered(content, path, new) if each.name == name else content))
+    try:
+        made = import_inventory(tool, files, Options(now=NOW), folder=folder / "specs", stem="in")
+    except InventoryError:
+        return
+    write(folder / "specs", made.files)
+    estate, findings = spec.check(folder / "specs")
+    assert estate is not None, [str(each) for each in findings]

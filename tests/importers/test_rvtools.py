@@ -9,12 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from rehost.importers import InventoryUnreadable, InventoryWrong, NothingToImport, _workbook
+from rehost import spec
+from rehost.importers import (
+    InventoryError,
+    InventoryUnreadable,
+    InventoryWrong,
+    NothingToImport,
+    Options,
+    _workbook,
+    import_inventory,
+)
 
 from . import books
-from .conftest import Import
+from .conftest import NOW, Import, write
 
+TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc", "Co", "Cn"]), max_size=30)
 OS = "OS according to the configuration file"
 
 
@@ -111,6 +123,14 @@ def test_columns_give_applications(come_in: Import, tmp_path: Path) -> None:
     assert came.estate.servers["web-01"].tags == {"cluster": "cluster-1"}
     with pytest.raises(InventoryWrong, match="has no column Squad"):
         come_in("rvtools", export(tmp_path, machines), columns={"application": "Squad"}, stem="x")
+
+
+def test_columns_and_sheets_without_a_place_are_said(come_in: Import, tmp_path: Path) -> None:
+    machine = books.machine("web-01", 1, Rack="R7", Owner="me")
+    book = books.write(tmp_path / "x.xlsx", {"vInfo": [machine], "vHost": [{"Host": "esx-1"}]})
+    lost = come_in("rvtools", book, columns={"tags.owner": "Owner"}).reasons("not carried over")
+    assert lost["vInfo"].endswith("of your own: Rack")
+    assert lost["sheets"].endswith("vHost")
 
 
 def test_several_vcenters(come_in: Import, tmp_path: Path) -> None:
@@ -269,3 +289,19 @@ def test_an_encrypted_zip(come_in: Import, tmp_path: Path, parts: dict[str, byte
     path = tmp_path / "secret.xlsx"
     path.write_bytes(data)
     assert "encrypted" in refused(come_in, path)
+
+
+@given(cells=st.lists(st.lists(TEXTS, min_size=len(books.INFO), max_size=len(books.INFO)), min_size=1, max_size=4))
+@settings(max_examples=30, deadline=None)
+def test_any_workbook_makes_a_valid_spec(cells: list[list[str]], tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("book")
+    rows = [dict(zip(books.INFO, row, strict=True)) for row in cells]
+    path = books.write(folder / "x.xlsx", {"vInfo": rows}, vInfo=books.INFO)
+    options = Options(now=NOW, columns={"application": "Folder", "tags.place": "Cluster"})
+    try:
+        made = import_inventory("rvtools", [path], options, folder=folder / "specs", stem="in")
+    except InventoryError:
+        return
+    write(folder / "specs", made.files)
+    estate, findings = spec.check(folder / "specs")
+    assert estate is not None, [str(each) for each in findings]
