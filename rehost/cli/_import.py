@@ -253,7 +253,11 @@ def _report(tool: str, made: Imported, paths: Sequence[Path], as_json: bool) -> 
         )
         return
     rows = [_row(each) for each in summaries(made.remarks)]
-    counts = f"{made.servers} servers, {made.applications} applications, {made.waves} waves; {made.left_out} servers left out"
+    counts = ", ".join(
+        _count(number, what)
+        for number, what in ((made.servers, "server"), (made.applications, "application"), (made.waves, "wave"))
+    )
+    counts += f"; {_count(made.left_out, 'server')} left out"
     show(
         [
             *([Columns(("what", "field", "of", "why"), rows)] if rows else []),
@@ -273,6 +277,10 @@ def _row(summary: Summary) -> tuple[str, ...]:
         escape((_some(summary.subjects) + values).strip()),
         escape(summary.reason),
     )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rehost import spec
+from rehost.importers._comments import annotate
 from rehost.importers._draft import SECTIONS, Draft, Entry
 from rehost.importers._errors import InventoryWrong
 from rehost.importers._inventory import ApplicationFound, Inventory, Machine, Options, SourceFound
@@ -86,6 +87,7 @@ class _Assembly:
         self.configs: dict[str, str] = {}
         self.machines = dict.fromkeys(existing.machines, "")
         self.servers: dict[int, str] = {}  # the name of each machine that is in the spec
+        self.subjects: dict[str, list[Entry]] = {}  # by what the remarks call them
 
     def draft(self) -> Draft:
         used = {each.source for each in self.inventory.machines if each.refused is None}
@@ -113,10 +115,12 @@ class _Assembly:
             members = [applications[each] for each, found in self.inventory.applications.items() if found.wave == key]
             members = [each for each in members if each in self.made.live("applications")]
             self._renamed("wave", found_wave.wanted, name)
-            self.made.entries["waves"][name] = Entry({"applications": members}, found_wave.comments)
+            entry = self.made.entries["waves"][name] = Entry({"applications": members}, found_wave.comments)
+            self.subjects.setdefault(shown(found_wave.wanted), []).append(entry)
             if found_wave.refused or not members:
                 reason = found_wave.refused or "none of its applications is in the spec"
                 self.made.leave_out("waves", name, reason)
+        annotate(self.made, self.subjects)
         return self.made
 
     def _known(self, found: SourceFound) -> str | None:
@@ -168,8 +172,8 @@ class _Assembly:
         if name != machine.name and refused is None:
             comments.insert(0, f"called {shown(machine.name)} there")
             self._renamed("server", machine.name, name)
-        entry = Entry(body, comments, refused)
-        self.made.entries["servers"][name] = entry
+        entry = self.made.entries["servers"][name] = Entry(body, comments, refused)
+        self.subjects.setdefault(shown(machine.name), []).append(entry)
         if refused is None:
             self.machines[identity] = name
             self.servers[id(machine)] = name
@@ -235,7 +239,8 @@ class _Assembly:
             body["groups"][groups[group]] = {"servers": servers, **({"after": after} if after else {})}
         if found.tags:
             body["tags"] = found.tags
-        self.made.entries["applications"][name] = Entry(body, found.comments)
+        entry = self.made.entries["applications"][name] = Entry(body, found.comments)
+        self.subjects.setdefault(shown(found.wanted), []).append(entry)
         if found.refused or not members:
             self.made.leave_out("applications", name, found.refused or "none of its servers is in the spec")
 

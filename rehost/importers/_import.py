@@ -60,7 +60,7 @@ def import_inventory(tool: str, files: Sequence[Path], options: Options, *, fold
         options = replace(options, source_type=str(existing.sources[options.source]["type"]))
     inventory = TOOLS[tool](files, options)
     draft = draft_of(inventory, options, existing)
-    draft.header += _header(tool, files, draft)
+    draft.header[:0] = _header(tool, files, draft)
     made = written(draft, existing, stem=stem)
     return Imported(
         files=made.files,

@@ -114,7 +114,6 @@ class Inventory:
         made, problem = fitting(section, path, value)
         if problem:
             self.tell(Kind.NOT_CARRIED, problem, machine.name, field=field, value=value, where=machine.where)
-            machine.comments.append(f"{field}: {problem}")
             return False
         place = {"image": machine.image, "launchConfig": machine.launch, "server": machine.server}[section]
         *outer, last = path.split(".")

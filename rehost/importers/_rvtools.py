@@ -237,4 +237,5 @@ def _is_true(text: str) -> bool:
 
 def _mib(text: str) -> float:
     plain = text.replace(",", "").replace("\xa0", "")
-    return float(plain) if plain.replace(".", "", 1).isdigit() and len(plain) < 16 else 0
+    # Without isascii, a superscript would count as a digit.
+    return float(plain) if plain.isascii() and plain.replace(".", "", 1).isdigit() and len(plain) < 16 else 0

@@ -47,6 +47,14 @@ def test_machines_are_found_by_uuid(come_in: Import, tmp_path: Path) -> None:
     assert came.reasons("note").keys() == {"application", "schedule"}
 
 
+@pytest.mark.parametrize(
+    ("memory", "told"), [("²", ""), ("4,096", "; 4 GiB"), ("1.5e9", ""), ("6144.0", "; 6 GiB"), ("-", "")]
+)
+def test_sizes_as_spreadsheets_have_them(come_in: Import, tmp_path: Path, memory: str, told: str) -> None:
+    came = come_in("rvtools", export(tmp_path, [books.machine("web-01", 1, Memory=memory)]))
+    assert f"2 CPUs{told}; disks" in came.text
+
+
 def test_without_a_uuid_the_managed_object_or_the_name(come_in: Import, tmp_path: Path) -> None:
     machines = [
         books.machine("a", 1, **{"VM UUID": "not one"}),
