@@ -82,6 +82,15 @@ def test_keys_tags_and_firmware(come_in: Import, tmp_path: Path) -> None:
     assert "fill server_os_family in" in came.reasons("not carried over", "b")["server_boot_mode_uefi"]
 
 
+def test_what_concerns_many_stands_once_at_the_head(come_in: Import, tmp_path: Path) -> None:
+    rows = [f"shop,web-{number:02},R{number}" for number in range(21)]
+    text = come_in("cmf", form(tmp_path, "app_name,server_name,Rack", *rows)).text
+    assert text.count("Rack") == 1
+    assert "# Not carried over, of 21 entries: Rack: " in text.split("apiVersion")[0]
+    few = come_in("cmf", form(tmp_path, "app_name,server_name,Rack", *rows[:20])).text
+    assert few.count("  # Not carried over: Rack: ") == 20
+
+
 def test_a_server_that_stands_there_twice(come_in: Import, tmp_path: Path) -> None:
     came = come_in(
         "cmf",

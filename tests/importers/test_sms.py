@@ -68,6 +68,14 @@ def test_what_has_no_place_is_said(come_in: Import) -> None:
     assert came.reasons("assumed").keys() == {"credentials", "numberOfRecentAmisToKeep"}
 
 
+def test_it_stands_above_the_entry_that_it_concerns(come_in: Import) -> None:
+    lines = come_in("sms", *ALL).text.splitlines()
+    about = lines[lines.index("  shop-web-01:") - 20 : lines.index("  shop-web-01:")]
+    assert "  # Not carried over: vpc: it follows from the subnet" in about
+    assert not any("vpc-0123" in line for line in lines), "a value without a place may not be for everybody to read"
+    assert "  # called Shop DB (primary) there" in lines
+
+
 def test_machines_of_other_managers_are_comments(come_in: Import) -> None:
     came = come_in("sms", SERVERS, JOBS)
     assert "intranet-01" not in came.estate.servers
