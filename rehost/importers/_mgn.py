@@ -68,6 +68,7 @@ class _Mgn:
         for row in self.rows:
             if row.get("mgn:server:id") not in seen:
                 self._row(row, seen)
+        settings.finish(seen)
         self.targets.finish(self.inventory)
         self.inventory.finish()
         if not self.inventory.machines:
@@ -220,6 +221,7 @@ class _Mgn:
 
 def _kind_of(record: Record) -> str | None:
     for key, kind in (
+        ("launchConfigurationTemplateID", "templates"), ("replicationConfigurationTemplateID", "templates"),
         ("ec2LaunchTemplateID", "launch"), ("targetInstanceTypeRightSizingMethod", "launch"),
         ("stagingAreaSubnetId", "replication"), ("replicationServerInstanceType", "replication"),
         ("sourceServerID", "servers"), ("applicationID", "applications"), ("waveID", "waves"),

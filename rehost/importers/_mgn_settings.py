@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from rehost.importers._account import account
 from rehost.importers._documents import Record
@@ -18,6 +18,9 @@ class Settings:
         self.inventory = inventory
         self._launch = {each.text("sourceServerID"): each for each in found.get("launch", ())}
         self._replication = {each.text("sourceServerID"): each for each in found.get("replication", ())}
+        for each in found.get("templates", ()):
+            reason = "a template is what MGN gives to servers that are new; each server's own settings are in get-launch-configuration and get-replication-configuration"
+            inventory.tell(Kind.NOT_CARRIED, reason, field="template", where=each.where)
 
     def of(self, machine: Machine, server: str) -> None:
         """Carry over what the files have for this server."""
@@ -25,6 +28,13 @@ class Settings:
             self._launched(machine, self._launch[server])
         if server in self._replication:
             self._replicated(machine, self._replication[server])
+
+    def finish(self, servers: Container[str]) -> None:
+        """Say whose settings are in the files, and who is not."""
+        for server, record in (*self._launch.items(), *self._replication.items()):
+            if server not in servers:
+                reason = "the files have settings of this server, and not the server: print `aws mgn describe-source-servers`, too"
+                self.inventory.tell(Kind.NOT_CARRIED, reason, server, field="sourceServerID", where=record.where)
 
     def _launched(self, machine: Machine, record: Record) -> None:
         carry = self.inventory.carry

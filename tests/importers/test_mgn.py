@@ -66,6 +66,15 @@ def test_applications_and_waves(come_in: Import) -> None:
     assert came.reasons("not carried over", "Wave 1")["tags"] == "a wave has no tags of its own"
 
 
+def test_settings_without_their_server_and_templates_are_said(come_in: Import, tmp_path: Path) -> None:
+    file = tmp_path / "templates.json"
+    file.write_text('{"items": [{"launchConfigurationTemplateID": "lct-1", "ec2LaunchTemplateID": "lt-1"}]}')
+    row = table(tmp_path, HEAD, ",,shop,w1,web-01")
+    lost = come_in("mgn", row, file, "mgn-launch.json", "mgn-replication.json").reasons("not carried over")
+    assert "describe-source-servers" in lost["sourceServerID"]
+    assert "servers that are new" in lost["template"]
+
+
 def test_what_has_moved_or_runs_in_ec2_is_left_out(come_in: Import) -> None:
     left = {each.subject: each.reason for each in come_in("mgn", *JSON).made.remarks if each.kind == "left out"}
     assert left.keys() == {"ledger-01", "archive-01", "cloud-01"}
