@@ -6,6 +6,7 @@
     ├── rehost.transfer.TransferError    a block cannot be read, sent or verified
     ├── rehost.aws.AwsError              AWS refuses, throttles or cannot be reached
     ├── rehost.control.ControlError      the control plane refuses or cannot be reached
+    ├── rehost.importers.InventoryError  an inventory of another tool cannot be taken over
     └── rehost.connector.RunFailed       a replication run ended without an image
 
 Each package keeps its own branch in its `_errors.py`; errors of foreign libraries are translated once, where the call is

@@ -27,6 +27,7 @@ class Commands(LazyGroup):
         "doctor": "rehost.cli._doctor:doctor",
         "connector": "rehost.cli._connector:app",
         "catalog": "rehost.cli._catalog:app",
+        "import": "rehost.cli._import:app",
         "sandbox": "rehost.cli._sandbox:app",
     }
 
