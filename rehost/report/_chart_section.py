@@ -88,7 +88,7 @@ def _lags(found: Lags, buckets: Buckets) -> Markup:
         f"How old the newest good image of each server was that is not cut over. {now}",
         [*_charts.lines(rows, scale), *_charts.hits(told)],
         scale,
-        span,
+        _tick,
         (buckets.start, buckets.end),
         legend=[("median", "median"), ("most", "nine in ten are below"), ("worst", "worst")],
         table=_charts.table(
@@ -173,3 +173,11 @@ def _at(buckets: Buckets, place: int) -> str:
 
 def _span(seconds: float | None) -> str:
     return "–" if seconds is None else span(seconds)
+
+
+def _tick(seconds: float) -> str:
+    """On the axis, in the largest unit that leaves whole numbers."""
+    unit, length = next(
+        ((unit, length) for unit, length in (("d", 86400), ("h", 3600), ("min", 60)) if seconds >= length), ("s", 1)
+    )
+    return f"{seconds / length:.0f} {unit}"

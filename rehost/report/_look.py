@@ -26,6 +26,7 @@ from rehost.control import Application as Standing
 from rehost.report._errors import StackUnclear
 from rehost.report._waves import WaveView, views
 from rehost.spec import Application, Estate, Group, Wave
+from rehost.waves import CUT_OVER
 
 _EMPTY = Estate({}, {}, {}, {}, {}, {}, {})
 
@@ -186,7 +187,7 @@ def _servers(
                 source,
                 phases.get(app or ""),
                 status,
-                _lag(status, now),
+                _lag(status, phases.get(app or ""), now),
                 advice(status, healthy, now) if status else None,
                 checks,
                 actions,
@@ -196,9 +197,9 @@ def _servers(
     return sorted(found, key=lambda each: (order.get(each.wave or "", len(order)), each.wave is None))
 
 
-def _lag(status: JobStatus | None, now: datetime) -> float | None:
+def _lag(status: JobStatus | None, phase: str | None, now: datetime) -> float | None:
     """None, too, for what is not replicated any more: its last image is all there is to come."""
-    if status is None or status.job.spec.ended or status.job.held_by is not None:
+    if status is None or phase in CUT_OVER or status.job.spec.ended or status.job.held_by is not None:
         return None
     return lag_of(status, now)
 

@@ -33,11 +33,11 @@ def waves(report: Report) -> Markup:
 
 
 def _wave(report: Report, view: WaveView, place: int) -> Markup:
-    name = view.wave.name or "In no wave"
+    name = f"wave {view.wave.name}" if view.wave.name else "no wave"
     head = ("application", "phase", "servers", "images", "lag", "fail", "under way", "next")
     return el(
         "article",
-        el("h3", name, " ", el("span", _state(view), class_="soft")),
+        el("h3", name[0].upper() + name[1:], " ", el("span", _state(view), class_="soft")),
         _chart(report, view, place, name),
         el(
             "div",
@@ -57,7 +57,7 @@ def _wave(report: Report, view: WaveView, place: int) -> Markup:
 
 
 def _column(name: str) -> str | None:
-    return "less" if name in ("under way", "images") else None
+    return "less" if name in ("under way", "images", "next") else None
 
 
 def _state(view: WaveView) -> Markup:
@@ -120,10 +120,10 @@ def _row(report: Report, member: Member) -> Markup:
         el("td", el("span", phase, class_="mark" if member.is_reached else "mark warn") if member.standing else phase),
         el("td", f"{servers:,}", class_="num"),
         el("td", f"{member.ready:,}", class_="num less"),
-        el("td", "–" if member.lag is None else span(member.lag), class_="num"),
+        el("td", "–" if member.lag is None or member.is_cut_over else span(member.lag), class_="num"),
         el("td", el("span", f"{failing:,}", class_="mark bad") if failing else "–", class_="num"),
         el("td", _under_way(member), class_="less"),
-        el("td", code_in(member.next), class_="text"),
+        el("td", code_in(member.next), class_="text less"),
     )
 
 
