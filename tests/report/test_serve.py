@@ -168,7 +168,7 @@ def test_a_request_has_one_host(server: ReportServer) -> None:
 
 
 def test_another_site_s_page_gets_nothing(server: ReportServer) -> None:
-    for origin in ("cross-origin", "same-origin"):
+    for origin in ("cross-site", "same-site"):
         assert ask(server, "/now", Sec_Fetch_Site=origin, Sec_Fetch_Mode="no-cors").status == 403
     assert ask(server, "/", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate").status == 200, "a link to it works"
 
