@@ -24,6 +24,8 @@ class Commands(LazyGroup):
         "preflight": "rehost.cli._preflight:preflight",
         "eject": "rehost.cli._eject:eject",
         "wave": "rehost.cli._wave:app",
+        "report": "rehost.cli._report:report",
+        "serve": "rehost.cli._report:serve",
         "doctor": "rehost.cli._doctor:doctor",
         "connector": "rehost.cli._connector:app",
         "catalog": "rehost.cli._catalog:app",
