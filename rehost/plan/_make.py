@@ -42,7 +42,13 @@ def make_plan(
     before = base.estate if base else None
     found = views(preview, estate, before)
     jobs, instances = _by_server(preview, "ReplicationJob"), _by_server(preview, "Instance")
-    cut_over = [server.name for each in found.applications if each.enters == "cutover" for server in each.servers]
+    cut_over = {
+        server.name: estate.servers[server.name].source.name
+        for each in found.applications
+        if each.enters == "cutover"
+        for server in each.servers
+        if server.name in estate.servers
+    }
     moves = movement(jobs.values(), cut_over, known)
     # An image that is in use by nothing but what goes with it is in use no longer.
     released = {
