@@ -182,6 +182,8 @@ def _edited(base: Base | None, folder: Path | None, root: Path) -> list[str]:
     if base is None or folder is None or not folder.resolve().is_relative_to(root.resolve()):
         return []
     before = base.folder / folder.resolve().relative_to(root.resolve())
+    if base.commit is None and not before.is_dir():
+        return []  # a folder of specs alone says nothing of policies
     was = {each.relative_to(before): each.read_bytes() for each in policy_files(before)} if before.is_dir() else {}
     now = {each.relative_to(folder): each.read_bytes() for each in policy_files(folder)}
     names = sorted(str(each) for each in was.keys() | now.keys() if was.get(each) != now.get(each))

@@ -43,6 +43,7 @@ def test_each_step_of_an_application_is_told_before_it_is_taken(project: EngineP
         project.up()
         (base / "estate.yaml").write_text(project.spec.read_text())
 
+    project.edit("t3.micro}", "t3.micro, subnet: subnet-0123456789abcdef0}")
     (base / "estate.yaml").write_text("sources:\n  exports: {type: images, path: ../exports}\n")
     plan = _plan(project, base)
     assert _lines(plan) == {"web-01": ["replication starts"], "db-01": ["replication starts"]}
@@ -55,6 +56,11 @@ def test_each_step_of_an_application_is_told_before_it_is_taken(project: EngineP
     assert set(sizes) == {"web-01", "db-01"}
     assert 0 < sizes["web-01"] < sizes["db-01"] < 1 << 20, "the source was asked; the disks are sparse"
     assert plan["movement"]["sources_without_a_measured_rate"] == ["exports"]
+
+    assert [(each["severity"], each["application"], each["id"]) for each in plan["concerns"]] == [
+        ("warning", "shop", "subnet")
+    ], "a preview passes on what preflight prints"
+    project.edit(", subnet: subnet-0123456789abcdef0", "")
 
     take()
     project.edit("phase: replicate", "phase: test")
