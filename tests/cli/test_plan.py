@@ -98,14 +98,18 @@ def test_the_version_before_is_the_one_that_the_branch_left(command: Command, pr
     (project / "policies" / "rules.yaml").write_text(RULE.replace("server.spec.image.encrypt", "'true'"))
     git("commit", "--quiet", "-am", "change both")
     said = command("plan", "--preview", "preview.json", "--base", "main", "--format", "json")
-    assert said.code == 3, "text is neither true nor false"
+    assert said.code == 3, "a change that weakens its judge is judged by the former one, too"
+    verdicts = {each["name"]: each["refuses"] for each in said.json["policies"]}
+    assert verdicts == {"encrypted": False, "encrypted (before)": True}
     assert said.json["base"].startswith("main (")
     told = {f"{each['section']}.{each['name']}": each["changes"] for each in said.json["spec_changes"]}
     assert told == {
         "schedules.daily": [{"path": "keepImages", "before": "3", "after": "4"}],
         "servers.web-01": [{"path": "image.encrypt", "before": "false", "after": "true"}],
     }
-    assert "this change edits the policies that judge it: rules.yaml" in said.json["notes"]
+    assert "this change edits or removes policies, which judge it as they were, too: encrypted" in said.json["notes"]
+    (project / "policies" / "rules.yaml").write_text(RULE)
+    assert len(command("plan", "--preview", "preview.json", "--base", "main", "--format", "json").json["policies"]) == 1
 
 
 @pytest.mark.parametrize(
