@@ -15,6 +15,7 @@ from rehost.errors import RehostError
 class Commands(LazyGroup):
     lazy = {  # noqa: RUF012 - a ClassVar of the base class
         "validate": "rehost.cli._validate:validate",
+        "plan": "rehost.cli._plan:plan",
         "discover": "rehost.cli._discover:discover",
         "run": "rehost.cli._run:run",
         "pause": "rehost.cli._jobs:pause",
