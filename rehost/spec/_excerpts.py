@@ -1,0 +1,138 @@
+"""The line of a file that a finding is about, with a caret below; nothing of a secret is in it."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from rehost.spec import _redaction, _secrets, _yaml
+from rehost.spec._files import content_of
+from rehost.spec._findings import Finding
+from rehost.spec._syntax import MAX_BYTES, decode, lines_of
+
+_WIDTH = 110
+_BEFORE = 70  # columns kept before the caret, where a line is cut
+
+_Place = tuple[int, int]
+_FAR: _Place = (1 << 60, 1)
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    line: int
+    text: str  # printable, at most _WIDTH characters
+    caret: int  # columns before it
+
+    def __str__(self) -> str:
+        number = f"{self.line:5}"
+        return f"{number} | {self.text}".rstrip() + f"\n{' ' * len(number)} | {' ' * self.caret}^"
+
+
+@dataclass
+class _Text:
+    lines: list[str]
+    is_whole: bool
+    hidden: list[tuple[_Place, _Place]] = field(default_factory=list)  # from, and up to; in order
+
+
+class Excerpts:
+    """Of the files that findings name, relative to `root`; nothing is read that lies neither there nor in `others`.
+
+    Each file is read once, when the first finding in it is asked for.
+    """
+
+    def __init__(self, root: Path, *others: Path) -> None:
+        self._root = root
+        self._within = (root, *others)
+        self._texts: dict[str, _Text | None] = {}
+
+    def of(self, finding: Finding) -> Excerpt | None:
+        """None where there is no such line: a folder, or a file that cannot be read or has changed."""
+        if finding.path not in self._texts:
+            self._texts[finding.path] = _read(self._root, finding.path, self._within)
+        text = self._texts[finding.path]
+        if text is None or not 1 <= finding.line <= len(text.lines):
+            return None
+        return _excerpt(text, finding.line, finding.column)
+
+
+def _read(root: Path, name: str, within: tuple[Path, ...]) -> _Text | None:
+    try:
+        content = content_of(root / name, within, MAX_BYTES + 1)
+    except OSError:
+        return None
+    if len(content) > MAX_BYTES:
+        return None
+    document = _yaml.parse(content, name)
+    text = _Text(lines_of(content.decode("utf-8-sig", "replace")), document.is_whole)
+    ends = _ends(content)
+    for path in _secrets.places(document):
+        start = document.values.get(path)
+        if start is not None:
+            text.hidden.append((start, ends.get(start, _FAR)))
+    text.hidden.sort()
+    return text
+
+
+def _ends(content: bytes) -> dict[_Place, _Place]:
+    """Where each scalar ends, by where it begins; as far as the file can be read."""
+    found: dict[_Place, _Place] = {}
+    text = decode(content, "")
+    try:
+        for event in yaml.parse(text if isinstance(text, str) else "", Loader=_yaml.LOADER):
+            if isinstance(event, yaml.ScalarEvent):
+                (start, end) = (event.start_mark, event.end_mark)
+                if start and end:
+                    found[start.line + 1, start.column + 1] = (end.line + 1, end.column + 1)
+    except yaml.YAMLError:
+        pass
+    return found
+
+
+def _excerpt(text: _Text, number: int, column: int) -> Excerpt:
+    line = text.lines[number - 1]
+    caret = min(column - 1, len(line))
+    shown, caret = _without(text.hidden, number, line, caret)
+    before, after = shown[:caret], shown[caret:]
+    if not text.is_whole:
+        whole = _redaction.masked_line(shown)
+        before, after = (whole[:caret], whole[caret:]) if whole[:caret] == before else (whole, "")
+    else:
+        before, after = _redaction.masked(before), _redaction.masked(after)
+    before, after = _plain(before), _plain(after)
+    if len(before) > _BEFORE and len(before) + len(after) > _WIDTH:
+        before = "..." + before[3 - _BEFORE :]
+    if len(before) + len(after) > _WIDTH:
+        after = after[: _WIDTH - len(before) - 3] + "..."
+    return Excerpt(number, before + after, _columns(before))
+
+
+def _without(hidden: list[tuple[_Place, _Place]], number: int, line: str, caret: int) -> tuple[str, int]:
+    """The line with its secrets masked, and where the caret is then."""
+    for (first, left), (last, right) in reversed(hidden):
+        if not first <= number <= last:
+            continue
+        begin = left - 1 if first == number else 0
+        end = right - 1 if last == number else len(line)
+        if begin >= end:
+            continue
+        line = f"{line[:begin]}{_redaction.MASK}{line[end:]}"
+        if caret >= end:
+            caret += begin + len(_redaction.MASK) - end
+        elif caret > begin:
+            caret = begin
+    return line, min(caret, len(line))
+
+
+def _plain(text: str) -> str:
+    """One column a character, as far as a terminal has it so: no tabs, no control characters."""
+    return "".join(each if each.isprintable() else " " if each == "\t" else "\ufffd" for each in text)
+
+
+def _columns(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    wide = sum(unicodedata.east_asian_width(each) in "WF" for each in text)
+    return len(text) + wide - sum(unicodedata.combining(each) != 0 for each in text)
