@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 SPECS = Path("migration_specs")
 
 
+#: Findings of one spec that are printed as text.
+MOST = 1000
+
+
 class Format(StrEnum):
     text = "text"
     json = "json"
@@ -77,12 +81,14 @@ def _print_text(found: list[tuple[Path, Path, list[Finding]]]) -> None:
 
     for place, root, findings in found:
         excerpts = Excerpts(root, place if place.is_dir() else place.parent)
-        for finding in findings:
+        for finding in findings[:MOST]:
             style = "red" if finding.is_error else "yellow"
             said, _, excerpt = as_text(finding, excerpts).partition("\n")
             err.print(said, style=style, markup=False)
             if excerpt:
                 err.print(excerpt, markup=False)
+        if len(findings) > MOST:
+            err.print(f"... and {len(findings) - MOST} more; --format json has them all")
 
 
 def _print_for_machines(form: Format, found: list[tuple[Path, Path, list[Finding]]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from bisect import bisect
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from rehost.spec._syntax import MAX_BYTES, decode, lines_of
 
 _WIDTH = 110
 _BEFORE = 70  # columns kept before the caret, where a line is cut
+_AROUND = 2000  # characters before and behind it that are looked at for secrets
 
 _Place = tuple[int, int]
 _FAR: _Place = (1 << 60, 1)
@@ -35,7 +37,13 @@ class Excerpt:
 class _Text:
     lines: list[str]
     is_whole: bool
-    hidden: list[tuple[_Place, _Place]] = field(default_factory=list)  # from, and up to; in order
+    hidden: dict[int, list[_redaction.Span]] = field(default_factory=dict)  # by line
+
+    def hide(self, start: _Place, end: _Place) -> None:
+        for number in range(start[0], min(end[0], len(self.lines)) + 1):
+            left = start[1] - 1 if number == start[0] else 0
+            right = end[1] - 1 if number == end[0] else len(self.lines[number - 1])
+            self.hidden.setdefault(number, []).append((left, right))
 
 
 class Excerpts:
@@ -72,8 +80,9 @@ def _read(root: Path, name: str, within: tuple[Path, ...]) -> _Text | None:
     for path in _secrets.places(document):
         start = document.values.get(path)
         if start is not None:
-            text.hidden.append((start, ends.get(start, _FAR)))
-    text.hidden.sort()
+            text.hide(start, ends.get(start, _FAR))
+    for spans in text.hidden.values():
+        spans.sort()
     return text
 
 
@@ -94,37 +103,22 @@ def _ends(content: bytes) -> dict[_Place, _Place]:
 
 def _excerpt(text: _Text, number: int, column: int) -> Excerpt:
     line = text.lines[number - 1]
-    caret = min(column - 1, len(line))
-    shown, caret = _without(text.hidden, number, line, caret)
-    before, after = shown[:caret], shown[caret:]
-    if not text.is_whole:
-        whole = _redaction.masked_line(shown)
-        before, after = (whole[:caret], whole[caret:]) if whole[:caret] == before else (whole, "")
-    else:
-        before, after = _redaction.masked(before), _redaction.masked(after)
-    before, after = _plain(before), _plain(after)
-    if len(before) > _BEFORE and len(before) + len(after) > _WIDTH:
+    at = min(column - 1, len(line))
+    first = max(0, at - _AROUND)  # a line may have a million characters, and as many findings
+    part = line[first : at + _AROUND]
+    spans = text.hidden.get(number, [])
+    near = spans[max(0, bisect(spans, (first, 0)) - 1) : bisect(spans, (at + _AROUND, 0))]
+    found = [(max(left - first, 0), right - first) for left, right in near if right > first]
+    found += _redaction.spans(part, is_data=text.is_whole)
+    shown, (caret,) = _redaction.replaced(part, [(left, min(right, len(part))) for left, right in found], [at - first])
+    before, after = _plain(shown[:caret]), _plain(shown[caret:])
+    if first > 0 and not text.is_whole:
+        before = "..."  # what stands there may be the end of a secret
+    elif first > 0 or (len(before) > _BEFORE and len(before) + len(after) > _WIDTH):
         before = "..." + before[3 - _BEFORE :]
-    if len(before) + len(after) > _WIDTH:
+    if at + _AROUND < len(line) or len(before) + len(after) > _WIDTH:
         after = after[: _WIDTH - len(before) - 3] + "..."
     return Excerpt(number, before + after, _columns(before))
-
-
-def _without(hidden: list[tuple[_Place, _Place]], number: int, line: str, caret: int) -> tuple[str, int]:
-    """The line with its secrets masked, and where the caret is then."""
-    for (first, left), (last, right) in reversed(hidden):
-        if not first <= number <= last:
-            continue
-        begin = left - 1 if first == number else 0
-        end = right - 1 if last == number else len(line)
-        if begin >= end:
-            continue
-        line = f"{line[:begin]}{_redaction.MASK}{line[end:]}"
-        if caret >= end:
-            caret += begin + len(_redaction.MASK) - end
-        elif caret > begin:
-            caret = begin
-    return line, min(caret, len(line))
 
 
 def _plain(text: str) -> str:

@@ -83,7 +83,7 @@ def _unknown_keys(error: Any, path: Path, document: Document) -> Told:
                 way = next((f"{each}: {_flow(_CREDENTIALS)}" for each in ("credentials",) if each in known), "")
                 message += ", and a secret has no place in a spec"
                 hint = f"refer to it: {way}" if way else "keys that take a secret take a reference: {env: NAME}"
-                yield path, Finding.at(where, "secret-value", message, hint)
+                yield (*path, key), Finding.at(where, "secret-value", message, hint)
             else:
                 yield path, Finding.at(where, "unknown-key", message, nearest(key, known))
 

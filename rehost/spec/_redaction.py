@@ -19,7 +19,9 @@ KINDS = (
     ("a URL with a password", re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{1,100}:[^\s/@]{1,200}@")),
 )
 INSTEAD = "specs are kept in git and read by many: let the guest fetch it from AWS Secrets Manager or SSM"
-_PASSWORD = re.compile(r"(?<=:)[^\s/:@]{1,200}(?=@)")
+_PASSWORD = re.compile(r":([^\s/:@]{1,200})@")
+
+Span = tuple[int, int]
 
 
 def is_telling(key: str) -> bool:
@@ -28,12 +30,32 @@ def is_telling(key: str) -> bool:
 
 
 def masked(text: str) -> str:
-    """A text of which nothing is known, without what looks like a secret. A URL's password, not its user."""
-    for _kind, pattern in KINDS[:4]:
-        text = pattern.sub(MASK, text)
-    return _PASSWORD.sub(MASK, text)
+    """A text of which nothing is known, without what looks like a secret. Of a URL the password, not the user."""
+    return replaced(text, spans(text))[0]
 
 
-def masked_line(text: str) -> str:
-    """The same for a line of a file that is not YAML: behind a telling key, too."""
-    return masked(_LINE.sub(rf"\g<1>{MASK}", text))
+def spans(text: str, *, is_data: bool = True) -> list[Span]:
+    """Where something looks like a secret, from and up to; and behind a telling key where the text is not read as data."""
+    found = [match.span() for _kind, pattern in KINDS[:4] for match in pattern.finditer(text)]
+    found += [match.span(1) for match in _PASSWORD.finditer(text)]
+    if not is_data:
+        found += [(match.end(1), match.end()) for match in _LINE.finditer(text)]
+    return found
+
+
+def replaced(text: str, found: list[Span], places: list[int] | None = None) -> tuple[str, list[int]]:
+    """The text with a mask in place of each span, and where `places` of the old text are in the new one."""
+    parts: list[str] = []
+    wanted = sorted(places or [])
+    moved: list[int] = []
+    done = shift = 0  # of the old text; how much longer the new one is
+    for begin, end in sorted(found):
+        begin = max(begin, done)
+        if end <= begin:
+            continue
+        while wanted and wanted[0] < end:
+            moved.append(min(wanted.pop(0), begin) + shift)
+        parts += [text[done:begin], MASK]
+        shift += len(MASK) - (end - begin)
+        done = end
+    return "".join([*parts, text[done:]]), moved + [each + shift for each in wanted]

@@ -11,6 +11,9 @@ from rehost.spec._findings import Finding, shown
 #: Of one file. A file of this size holds some 4,000 servers; an estate may have any number of files.
 MAX_BYTES = 1 << 20
 
+#: Values in one file: more would be a megabyte of commas, which costs seconds and hundreds of megabytes.
+MAX_VALUES = 100_000
+
 MAX_DEPTH = 40
 TOO_DEEP = f"this is nested more than {MAX_DEPTH} deep"
 

@@ -86,9 +86,14 @@ class _Builder:
     def __init__(self, document: Document) -> None:
         self.document = document
         self.stack: list[_Open] = []
-        self.documents = 0
+        self.documents = self.events = 0
 
     def add(self, event: yaml.Event) -> None:
+        self.events += 1
+        if self.events > 2 * _syntax.MAX_VALUES:
+            message = f"the file has more than {_syntax.MAX_VALUES} values and was not read further"
+            self._find(event, "too-large", message, "spread it over several files")
+            raise _Stop
         if isinstance(event, yaml.ScalarEvent):
             self._check(event)
             self._place(plain(event.value) if event.implicit[0] else event.value, event)
