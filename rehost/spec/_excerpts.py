@@ -7,12 +7,10 @@ from bisect import bisect
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
 from rehost.spec import _redaction, _secrets, _yaml
 from rehost.spec._files import content_of
 from rehost.spec._findings import Finding
-from rehost.spec._syntax import MAX_BYTES, decode, lines_of
+from rehost.spec._syntax import MAX_BYTES, lines_of
 
 _WIDTH = 110
 _BEFORE = 70  # columns kept before the caret, where a line is cut
@@ -74,31 +72,15 @@ def _read(root: Path, name: str, within: tuple[Path, ...]) -> _Text | None:
         return None
     if len(content) > MAX_BYTES:
         return None
-    document = _yaml.parse(content, name)
+    document = _yaml.parse(content, name, with_ends=True)
     text = _Text(lines_of(content.decode("utf-8-sig", "replace")), document.is_whole)
-    ends = _ends(content)
     for path in _secrets.places(document):
         start = document.values.get(path)
         if start is not None:
-            text.hide(start, ends.get(start, _FAR))
+            text.hide(start, document.ends.get(start, _FAR))
     for spans in text.hidden.values():
         spans.sort()
     return text
-
-
-def _ends(content: bytes) -> dict[_Place, _Place]:
-    """Where each scalar ends, by where it begins; as far as the file can be read."""
-    found: dict[_Place, _Place] = {}
-    text = decode(content, "")
-    try:
-        for event in yaml.parse(text if isinstance(text, str) else "", Loader=_yaml.LOADER):
-            if isinstance(event, yaml.ScalarEvent):
-                (start, end) = (event.start_mark, event.end_mark)
-                if start and end:
-                    found[start.line + 1, start.column + 1] = (end.line + 1, end.column + 1)
-    except yaml.YAMLError:
-        pass
-    return found
 
 
 def _excerpt(text: _Text, number: int, column: int) -> Excerpt:
@@ -110,7 +92,7 @@ def _excerpt(text: _Text, number: int, column: int) -> Excerpt:
     near = spans[max(0, bisect(spans, (first, 0)) - 1) : bisect(spans, (at + _AROUND, 0))]
     found = [(max(left - first, 0), right - first) for left, right in near if right > first]
     found += _redaction.spans(part, is_data=text.is_whole)
-    shown, (caret,) = _redaction.replaced(part, [(left, min(right, len(part))) for left, right in found], [at - first])
+    shown, caret = _redaction.replaced(part, [(left, min(right, len(part))) for left, right in found], at - first)
     before, after = _plain(shown[:caret]), _plain(shown[caret:])
     if first > 0 and not text.is_whole:
         before = "..."  # what stands there may be the end of a secret

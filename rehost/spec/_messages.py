@@ -22,6 +22,8 @@ _WORDS = {
 
 _CREDENTIALS = {"username": {"env": "VC_USER"}, "password": {"env": "VC_PASSWORD"}}
 
+_ENOUGH = 500  # characters of a value: more than are shown
+
 Told = Iterator[tuple[Path, Finding]]
 
 
@@ -133,7 +135,7 @@ def _one_key_of(keys: list[str], error: Any, path: Path, document: Document) -> 
 def _wrong_type(error: Any, where: Position, what: str) -> Finding:
     if error.schema.get("writeOnly"):
         message = f"{what} must be a reference to a secret, never the secret itself"
-        hint = "specs are kept in git and read by many; for example {env: VC_PASSWORD}"
+        hint = f"specs are kept in git and read by many; {_advice(error)}"
         return Finding.at(where, "secret-value", message, hint)
     wanted = _WORDS.get(str(error.validator_value), str(error.validator_value))
     return Finding.at(where, "wrong-type", f"{what} must be {wanted}, not {_found(error)}", _type_hint(error))
@@ -165,7 +167,7 @@ def _found(error: Any) -> str:
         return "a mapping"
     if isinstance(value, list):
         return "a list"
-    return f"the number {value}" if isinstance(value, int | float) else shown(redaction.masked(str(value)))
+    return f"the number {value}" if isinstance(value, int | float) else shown(redaction.masked(str(value)[:_ENOUGH]))
 
 
 def _type_hint(error: Any) -> str:

@@ -43,19 +43,18 @@ def spans(text: str, *, is_data: bool = True) -> list[Span]:
     return found
 
 
-def replaced(text: str, found: list[Span], places: list[int] | None = None) -> tuple[str, list[int]]:
-    """The text with a mask in place of each span, and where `places` of the old text are in the new one."""
-    parts: list[str] = []
-    wanted = sorted(places or [])
-    moved: list[int] = []
-    done = shift = 0  # of the old text; how much longer the new one is
+def replaced(text: str, found: list[Span], caret: int = 0) -> tuple[str, int]:
+    """The text with a mask in place of each span, and where the character at `caret` is then."""
+    joined: list[list[int]] = []
     for begin, end in sorted(found):
-        begin = max(begin, done)
-        if end <= begin:
-            continue
-        while wanted and wanted[0] < end:
-            moved.append(min(wanted.pop(0), begin) + shift)
-        parts += [text[done:begin], MASK]
-        shift += len(MASK) - (end - begin)
-        done = end
-    return "".join([*parts, text[done:]]), moved + [each + shift for each in wanted]
+        if joined and begin <= joined[-1][1]:
+            joined[-1][1] = max(end, joined[-1][1])
+        elif begin < end:
+            joined.append([begin, end])
+    for begin, end in reversed(joined):
+        text = text[:begin] + MASK + text[end:]
+        if caret >= end:
+            caret += len(MASK) - (end - begin)
+        elif caret > begin:
+            caret = begin
+    return text, caret

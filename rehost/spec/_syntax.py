@@ -12,7 +12,7 @@ from rehost.spec._findings import Finding, shown
 MAX_BYTES = 1 << 20
 
 #: Values in one file: more would be a megabyte of commas, which costs seconds and hundreds of megabytes.
-MAX_VALUES = 100_000
+MAX_VALUES = 50_000
 
 MAX_DEPTH = 40
 TOO_DEEP = f"this is nested more than {MAX_DEPTH} deep"
