@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import string
 import tempfile
 from pathlib import Path
@@ -41,7 +42,7 @@ def check(content: bytes | str) -> list[spec.Finding]:
         for finding in found:
             lines = spec.as_text(finding, excerpts).split("\n")
             assert len(lines) in (1, 3)
-            assert all(line.isprintable() for line in lines)
+            assert not re.search("[\x00-\x1f\x7f-\x9f\u2028\u2029]", "".join(lines))
             assert "\n" not in spec.as_github(finding, finding.path)
         assert len(spec.as_sarif(found, {each.path: each.path for each in found}, "1")["runs"][0]["results"]) == len(
             found
