@@ -95,7 +95,7 @@ def _difference(document: _yaml.Document, text: str, shaped: str) -> str:
 
 def _shape(text: str) -> str:
     yaml = round_trip()
-    tree = yaml.load(re.sub("\r\n|\r", "\n", text))
+    tree = yaml.load("\n".join(_remarks.stripped(re.sub("\r\n|\r", "\n", text))))
     if isinstance(tree, CommentedMap | CommentedSeq):
         tree.fa.set_block_style()
         _unfold(tree, 0)
