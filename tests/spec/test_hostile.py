@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 import string
 import tempfile
 from pathlib import Path
@@ -18,6 +17,7 @@ from rehost import spec
 from rehost.spec import _findings, _yaml
 from rehost.spec._scalars import plain
 from rehost.spec._syntax import MAX_BYTES, MAX_VALUES
+from tests.spec import golden
 
 SCHEMA = spec.schema()
 
@@ -42,7 +42,7 @@ def check(content: bytes | str) -> list[spec.Finding]:
         for finding in found:
             lines = spec.as_text(finding, excerpts).split("\n")
             assert len(lines) in (1, 3)
-            assert not re.search("[\x00-\x1f\x7f-\x9f\u2028\u2029]", "".join(lines))
+            assert all(line.isprintable() for line in lines)
             assert "\n" not in spec.as_github(finding, finding.path)
         assert len(spec.as_sarif(found, {each.path: each.path for each in found}, "1")["runs"][0]["results"]) == len(
             found
@@ -136,6 +136,28 @@ def test_a_suggestion_is_a_known_name(word: str, known: list[str]) -> None:
 def test_a_slip_of_the_pen_is_found_among_few_and_many(word: str, size: int) -> None:
     known = ["web-02", *itertools.islice((f"database-{number}" for number in itertools.count()), size)]
     assert _findings.closest(word, known) == "web-02"
+
+
+CORPUS = [case.read_bytes() for case in golden.cases() if case.is_file()]
+
+
+@given(
+    st.sampled_from(CORPUS),
+    st.lists(
+        st.tuples(
+            st.integers(0, 2000),
+            st.integers(0, 3),
+            st.binary(max_size=3) | st.sampled_from([*b" \n\t:{}[]'\"#*&|->?%!,\0", b"\xff", b"\r\n"]),
+        ),
+        max_size=5,
+    ),
+)
+def test_wrong_specs_that_were_damaged(content: bytes, damage: list[tuple[int, int, Any]]) -> None:
+    """Bytes of what is known to be wrong are left out, and others put in."""
+    for place, length, put in damage:
+        at = place % (len(content) + 1)
+        content = content[:at] + (put if isinstance(put, bytes) else bytes([put])) + content[at + length :]
+    check(content)
 
 
 def laughs() -> str:
