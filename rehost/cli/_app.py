@@ -16,6 +16,10 @@ class Commands(LazyGroup):
     lazy = {  # noqa: RUF012 - a ClassVar of the base class
         "validate": "rehost.cli._validate:validate",
         "plan": "rehost.cli._plan:plan",
+        "fmt": "rehost.cli._fmt:fmt",
+        "explain": "rehost.cli._explain:explain",
+        "schema": "rehost.cli._schema:schema",
+        "migrate-spec": "rehost.cli._migrate_spec:migrate_spec",
         "discover": "rehost.cli._discover:discover",
         "run": "rehost.cli._run:run",
         "pause": "rehost.cli._jobs:pause",

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from rehost import spec
 from rehost.spec import _findings, _yaml
 from rehost.spec._scalars import plain
-from rehost.spec._syntax import MAX_BYTES
+from rehost.spec._syntax import MAX_BYTES, MAX_VALUES
+from tests.spec import golden
 
 SCHEMA = spec.schema()
 
@@ -37,6 +38,15 @@ def check(content: bytes | str) -> list[spec.Finding]:
             with pytest.raises(spec.SpecErrors) as errors:
                 spec.load(folder)
             assert list(errors.value.findings) == found
+        excerpts = spec.Excerpts(Path(project))
+        for finding in found:
+            lines = spec.as_text(finding, excerpts).split("\n")
+            assert len(lines) in (1, 3)
+            assert all(line.isprintable() for line in lines)
+            assert "\n" not in spec.as_github(finding, finding.path)
+        assert len(spec.as_sarif(found, {each.path: each.path for each in found}, "1")["runs"][0]["results"]) == len(
+            found
+        )
     for finding in found:
         assert finding.line >= 1
         assert finding.column >= 1
@@ -128,6 +138,28 @@ def test_a_slip_of_the_pen_is_found_among_few_and_many(word: str, size: int) -> 
     assert _findings.closest(word, known) == "web-02"
 
 
+CORPUS = [case.read_bytes() for case in golden.cases() if case.is_file()]
+
+
+@given(
+    st.sampled_from(CORPUS),
+    st.lists(
+        st.tuples(
+            st.integers(0, 2000),
+            st.integers(0, 3),
+            st.binary(max_size=3) | st.sampled_from([*b" \n\t:{}[]'\"#*&|->?%!,\0", b"\xff", b"\r\n"]),
+        ),
+        max_size=5,
+    ),
+)
+def test_wrong_specs_that_were_damaged(content: bytes, damage: list[tuple[int, int, Any]]) -> None:
+    """Bytes of what is known to be wrong are left out, and others put in."""
+    for place, length, put in damage:
+        at = place % (len(content) + 1)
+        content = content[:at] + (put if isinstance(put, bytes) else bytes([put])) + content[at + length :]
+    check(content)
+
+
 def laughs() -> str:
     lines = ["a: &a [lol, lol]"]
     for before, name in itertools.pairwise(string.ascii_lowercase):
@@ -143,6 +175,13 @@ HOSTILE = {
     "dashes": ("- " * 50_000, "too-deep"),
     "indented": ("".join(" " * depth + "a:\n" for depth in range(1000)), "too-deep"),
     "large": ("#" * (MAX_BYTES + 1), "too-large"),
+    "values": ("a: [" + "a," * (2 * MAX_VALUES) + "]", "too-large"),
+    "blackouts": (
+        "schedules: {a: {every: 1d, blackouts: {"
+        + ", ".join(f'b{number}: {{from: "00:00", to: "23:59"}}' for number in range(9000))
+        + ', last: {from: "23:00", to: "00:10"}}}}',
+        "always-closed",
+    ),
     "numbers": ("servers: {" + ", ".join(f"k{number}: 1" for number in range(3000)) + "}", "too-many"),
     "unknown": ("".join(f"k{number}: 1\n" for number in range(3000)), "too-many"),
     "repeated": ("servers: {a: {locator: {disks: [" + "a," * 3000 + "]}}}", "too-many"),
