@@ -11,6 +11,7 @@ import pulumi
 from components.resources import Cutover, Instance, Milestone, Phase, PostLaunch, Preflight, Readiness, Validation
 from components.server import Server, ServerArgs
 
+TYPE = "rehost:index:Application"
 #: Phases in which the application's servers run as instances.
 LAUNCHED = frozenset({"test", "cutover", "complete"})
 #: Those in which they are instances of its last runs.
@@ -68,14 +69,23 @@ class Application(pulumi.ComponentResource):
     cutover: Cutover | None
     milestone: Milestone
 
-    def __init__(self, name: str, args: ApplicationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("rehost:index:Application", name, None, opts)
+    def __init__(
+        self,
+        name: str,
+        args: ApplicationArgs,
+        opts: pulumi.ResourceOptions | None = None,
+        *,
+        estate: pulumi.Resource | None = None,
+    ) -> None:
+        """`estate`: the component that its servers were children of before they were in an application, so that they stay."""
+        super().__init__(TYPE, name, None, opts)
         self._name, self._args = name, args
         self._child = pulumi.ResourceOptions(parent=self)
         self.preflight = self._preflight()
         self.phase = self._gate()
+        below = pulumi.ResourceOptions(parent=self, aliases=[pulumi.Alias(parent=estate)] if estate else None)
         self.servers = {
-            server: Server(server, each, self._child, after=[self.phase], ended=args.phase == "complete")
+            server: Server(server, each, below, after=[self.phase], ended=args.phase == "complete")
             for server, each in args.servers.items()
         }
         launched = args.phase in LAUNCHED

@@ -10,7 +10,7 @@ import pulumi
 
 from components.application import Application, ApplicationArgs, GroupArgs, WindowArgs
 from components.server import Server, ServerArgs
-from components.wave import Wave, WaveArgs, waveless
+from components.wave import Wave, WaveArgs, homeless, waveless
 from rehost import spec
 from rehost.preflight import plan_of
 from rehost.validation import agent_script
@@ -72,11 +72,13 @@ class Estate(pulumi.ComponentResource):
         self.applications = {
             app: self.waves[waves[app].name].applications[app]
             if app in waves
-            else Application(app, each, waveless(self))
+            else Application(app, each, waveless(self), estate=self)
             for app, each in applications.items()
         }
         self.servers = {
-            server: Server(server, each_args[server], child) for server in estate.servers if server not in homes
+            server: Server(server, each_args[server], homeless(self))
+            for server in estate.servers
+            if server not in homes
         }
         self.register_outputs({})
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pulumi
 
+from components.application import TYPE as APPLICATION
 from components.application import Application, ApplicationArgs, WindowArgs
 
 _TYPE = "rehost:index:Wave"
@@ -35,7 +36,9 @@ class Wave(pulumi.ComponentResource):
         """`before`: the component that the applications were, or would be, children of without the wave."""
         super().__init__(_TYPE, name, None, opts)
         child = pulumi.ResourceOptions(parent=self, aliases=[pulumi.Alias(parent=before)])
-        self.applications = {app: Application(app, each, child) for app, each in args.applications.items()}
+        self.applications = {
+            app: Application(app, each, child, estate=before) for app, each in args.applications.items()
+        }
         self.register_outputs({})
 
 
@@ -44,5 +47,15 @@ def waveless(parent: pulumi.Resource) -> pulumi.ResourceOptions:
 
     A URN has the types of all parents and the name of none, so one alias stands for every wave there ever was.
     """
-    former = parent.urn.apply(lambda urn: f"{urn.rsplit('::', 1)[0]}${_TYPE}::former")
-    return pulumi.ResourceOptions(parent=parent, aliases=[pulumi.Alias(parent=former)])
+    return pulumi.ResourceOptions(parent=parent, aliases=[pulumi.Alias(parent=former(parent, _TYPE))])
+
+
+def homeless(parent: pulumi.Resource) -> pulumi.ResourceOptions:
+    """For a server of no application below `parent`: it may have been in one, and that in a wave."""
+    homes = [former(parent, APPLICATION), former(parent, _TYPE, APPLICATION)]
+    return pulumi.ResourceOptions(parent=parent, aliases=[pulumi.Alias(parent=each) for each in homes])
+
+
+def former(parent: pulumi.Resource, *types: str) -> pulumi.Output[str]:
+    """The URN of any component of these types, one below the other, below `parent`."""
+    return parent.urn.apply(lambda urn: f"{urn.rsplit('::', 1)[0]}${'$'.join(types)}::former")

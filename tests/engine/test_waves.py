@@ -33,3 +33,25 @@ def test_a_wave_put_around_what_exists_replaces_nothing(project: EngineProject) 
     project.up()
     project.up("--expect-no-changes")
     assert [len(job["runs"]) for job in project.status()["jobs"]] == [1, 1]
+
+
+def test_a_server_that_leaves_its_application_goes_on_replicating(project: EngineProject) -> None:
+    project.up()
+    before = {job["server"]: job["id"] for job in project.status()["jobs"]}
+    project.edit("      web: {servers: [web-01], after: [db]}\n", "")
+    out = project.steps()
+    assert out["ReplicationJob web-01"] == "update"
+    assert set(out.values()) <= {"update"}, out
+    project.up()
+    project.edit(
+        "      db: {servers: [db-01]}\n", "      db: {servers: [db-01]}\n      web: {servers: [web-01], after: [db]}\n"
+    )
+    project.spec.write_text(project.spec.read_text() + FIRST)
+    back = project.steps()
+    assert back.pop("Wave first") == "create"
+    assert set(back.values()) <= {"update"}, back
+    project.up()
+    project.up("--expect-no-changes")
+    jobs = project.status()["jobs"]
+    assert {job["server"]: job["id"] for job in jobs} == before
+    assert [len(job["runs"]) for job in jobs] == [1, 1]
