@@ -14,6 +14,7 @@ from rehost.errors import RehostError
 
 class Commands(LazyGroup):
     lazy = {  # noqa: RUF012 - a ClassVar of the base class
+        "init": "rehost.cli._init:init",
         "validate": "rehost.cli._validate:validate",
         "discover": "rehost.cli._discover:discover",
         "run": "rehost.cli._run:run",
@@ -24,6 +25,7 @@ class Commands(LazyGroup):
         "preflight": "rehost.cli._preflight:preflight",
         "eject": "rehost.cli._eject:eject",
         "wave": "rehost.cli._wave:app",
+        "comment": "rehost.cli._comment:comment",
         "doctor": "rehost.cli._doctor:doctor",
         "connector": "rehost.cli._connector:app",
         "catalog": "rehost.cli._catalog:app",

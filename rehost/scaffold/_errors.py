@@ -1,0 +1,27 @@
+"""What keeps an estate repository from being made.
+
+ScaffoldError
+├── WrongSetting        a name that Pulumi, AWS or GitHub would not take
+├── TargetInTheWay      something is there already; nothing is overwritten
+└── TargetNotWritten    the file system refuses; what was written until then is gone again
+"""
+
+from __future__ import annotations
+
+from rehost.errors import RehostError
+
+
+class ScaffoldError(RehostError):
+    """Nothing was made."""
+
+
+class WrongSetting(ScaffoldError):
+    template = "{option} {value!r} will not do: {what}"
+
+
+class TargetInTheWay(ScaffoldError):
+    template = "{what}; nothing is overwritten: choose another folder, or move that away"
+
+
+class TargetNotWritten(ScaffoldError):
+    template = "{path} cannot be written: {reason}; what was written before it is removed again"
