@@ -16,6 +16,8 @@ from rehost.control import ControlPlane
 from rehost.processes import is_running
 from sandbox import Sandbox
 from tools.ci import Forge, Workplace
+from tools.ci.forge import TOKEN
+from tools.ci.workplace import PASSPHRASE
 
 pytestmark = pytest.mark.engine
 TESTED = {"phase: replicate": "phase: test"}
@@ -79,6 +81,8 @@ def test_from_a_branch_to_what_runs(place: Workplace) -> None:
     place.forge.merge(request)
     merged = place.run("up")
     assert merged.succeeded, merged.told()
+    shown = first.told() + preview.told() + merged.told() + place.forge.comments[request.number][0].body
+    assert not any(secret in shown for secret in (PASSPHRASE, TOKEN))
     (instance,) = running(place)
     found = ec2(place).describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
     assert found["InstanceType"] == "t3.micro"

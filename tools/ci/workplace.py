@@ -19,8 +19,8 @@ STACK = "prod"
 REGION = "eu-central-1"
 #: The sandbox takes any key.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "sandbox", "AWS_SECRET_ACCESS_KEY": "sandbox"}
-_PASSPHRASE = "a passphrase of the estate"
-_OURS = ("PATH", "VIRTUAL_ENV", "PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE")
+PASSPHRASE = "a passphrase of the estate"
+_OURS = ("PATH", "VIRTUAL_ENV", "PULUMI_BACKEND_URL", "PULUMI_CONFIGPASSPHRASE")
 
 
 @dataclass
@@ -63,18 +63,7 @@ class Workplace:
 
     def person(self, *command: str, folder: Path | None = None, ok: bool = True) -> subprocess.CompletedProcess[str]:
         """What a person types in the clone, with rehost and pulumi on PATH. Raises CalledProcessError unless it may fail."""
-        environment = {
-            **self.machine,
-            **CREDENTIALS,
-            **IDENTITY,
-            "AWS_REGION": REGION,
-            "PATH": self._prepared["PATH"],
-            "VIRTUAL_ENV": str(VENV),
-            "PULUMI_BACKEND_URL": backend_url(self.backend),
-            "PULUMI_CONFIG_PASSPHRASE": _PASSPHRASE,
-            "PULUMI_STACK": STACK,
-            "REHOST_DATABASE": self.database_url,
-        }
+        environment = {**self.machine, **self.job_environment(), **IDENTITY}
         return subprocess.run(
             command,
             cwd=folder or self.clone,
@@ -85,6 +74,19 @@ class Workplace:
             text=True,
             check=ok,
         )
+
+    def job_environment(self) -> dict[str, str]:
+        """What a machine needs on top to have rehost, Pulumi with its state, and AWS."""
+        return {
+            **CREDENTIALS,
+            "AWS_REGION": REGION,
+            "PATH": self._prepared["PATH"],
+            "VIRTUAL_ENV": str(VENV),
+            "PULUMI_BACKEND_URL": backend_url(self.backend),
+            "PULUMI_CONFIGPASSPHRASE": PASSPHRASE,
+            "PULUMI_STACK": STACK,
+            "REHOST_DATABASE": self.database_url,
+        }
 
     def start(self) -> None:
         """Make the estate as its README says, and push it: the stack, its control plane, and everything that `rehost init` wrote."""
@@ -136,7 +138,7 @@ class Workplace:
                     "PULUMI_BACKEND_URL": backend_url(self.backend),
                     "AWS_ROLE": "arn:aws:iam::123456789012:role/rehost",
                 },
-                secrets={"PULUMI_CONFIG_PASSPHRASE": _PASSPHRASE, "REHOST_DATABASE": self.database_url},
+                secrets={"PULUMI_CONFIGPASSPHRASE": PASSPHRASE, "REHOST_DATABASE": self.database_url},
                 on_step=self.on_step,
             )
             return runner.run(file, job)
