@@ -16,6 +16,7 @@ class Commands(LazyGroup):
     lazy = {  # noqa: RUF012 - a ClassVar of the base class
         "init": "rehost.cli._init:init",
         "validate": "rehost.cli._validate:validate",
+        "plan": "rehost.cli._plan:plan",
         "discover": "rehost.cli._discover:discover",
         "run": "rehost.cli._run:run",
         "pause": "rehost.cli._jobs:pause",

@@ -1,0 +1,112 @@
+"""How many bytes a change moves, and how long that takes at the measured rate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rehost.plan._known import Known
+from rehost.plan._preview import CREATE, DELETE, REPLACE, SAME, Resource
+
+
+@dataclass(frozen=True)
+class Move:
+    """What one server's next run moves because of this change. `count` None: nobody knows yet; `seconds` None: no rate was measured."""
+
+    server: str
+    source: str
+    why: str
+    count: int | None
+    seconds: float | None
+    is_full: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "server": self.server,
+            "source": self.source,
+            "why": self.why,
+            "bytes": self.count,
+            "seconds": self.seconds,
+            "full_copy": self.is_full,
+        }
+
+
+@dataclass(frozen=True)
+class Movement:
+    """All of them. Runs of one source side by side share its line, so the time lies between its longest run and their sum."""
+
+    moves: tuple[Move, ...]
+    rates: Mapping[str, float]  # bytes a second, by source
+
+    @property
+    def known_bytes(self) -> int:
+        return sum(each.count or 0 for each in self.moves)
+
+    @property
+    def unknown(self) -> list[str]:
+        return [each.server for each in self.moves if each.count is None]
+
+    @property
+    def unmeasured(self) -> list[str]:
+        """Sources with bytes to move and no rate."""
+        return sorted({each.source for each in self.moves if each.count and each.seconds is None})
+
+    @property
+    def seconds(self) -> tuple[float, float] | None:
+        """At least and at most; None where a size or a rate is missing, or nothing is moved."""
+        if not self.moves or any(each.seconds is None for each in self.moves):
+            return None
+        by_source: dict[str, list[float]] = {}
+        for each in self.moves:
+            by_source.setdefault(each.source, []).append(each.seconds or 0.0)
+        return max(max(times) for times in by_source.values()), max(sum(times) for times in by_source.values())
+
+    def of(self, servers: Iterable[str]) -> Movement:
+        wanted = set(servers)
+        return Movement(tuple(each for each in self.moves if each.server in wanted), self.rates)
+
+    def as_dict(self) -> dict[str, Any]:
+        seconds = self.seconds
+        return {
+            "bytes": self.known_bytes,
+            "seconds_at_least": seconds[0] if seconds else None,
+            "seconds_at_most": seconds[1] if seconds else None,
+            "servers_of_unknown_size": self.unknown,
+            "sources_without_a_measured_rate": self.unmeasured,
+            "rates": dict(self.rates),
+            "moves": [each.as_dict() for each in self.moves],
+        }
+
+
+def movement(jobs: Iterable[Resource], cut_over: Iterable[str], known: Known) -> Movement:
+    """`jobs`: the ReplicationJobs of the preview; `cut_over`: servers of which a last run is taken."""
+    last = set(cut_over)
+    moves = [move for job in jobs if (move := _move(job, last, known)) is not None]
+    sources = {each.source for each in moves}
+    return Movement(tuple(moves), {source: rate for source, rate in known.rates.items() if source in sources})
+
+
+def _move(job: Resource, last: set[str], known: Known) -> Move | None:
+    if job.op == DELETE or job.after.get("ended"):
+        return None
+    server, source = str(job.after.get("server", job.name)), str(job.after.get("sourceName", ""))
+    told = str(job.after.get("fullCopy", ""))
+    here, rate = known.of(server), known.rates.get(source)
+    if job.op in (CREATE, REPLACE) or (job.op != SAME and told.startswith("yes")):
+        why = told.removeprefix("yes, ") if told.startswith("yes") else "the first one"
+        return Move(
+            server, source, f"full copy: {why}", count := here.full_bytes or here.size, _time(count, rate), True
+        )
+    if server in last:
+        count = here.sent_bytes
+        return Move(
+            server, source, "last run of the cutover, if it is like the newest", count, _time(count, rate), False
+        )
+    return None
+
+
+def _time(count: int | None, rate: float | None) -> float | None:
+    if count == 0:
+        return 0.0
+    return count / rate if count is not None and rate else None
