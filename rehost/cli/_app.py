@@ -27,6 +27,8 @@ class Commands(LazyGroup):
         "eject": "rehost.cli._eject:eject",
         "wave": "rehost.cli._wave:app",
         "comment": "rehost.cli._comment:comment",
+        "report": "rehost.cli._report:report",
+        "serve": "rehost.cli._report:serve",
         "doctor": "rehost.cli._doctor:doctor",
         "connector": "rehost.cli._connector:app",
         "catalog": "rehost.cli._catalog:app",

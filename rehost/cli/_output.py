@@ -12,7 +12,7 @@ from enum import IntEnum
 from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from rehost.cli._text import size, span
+from rehost.text import size, span
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

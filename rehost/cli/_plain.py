@@ -17,8 +17,8 @@ from types import FrameType, TracebackType
 from typing import Self
 
 from rehost.blocks import BLOCK_SIZE
-from rehost.cli._text import size, span
 from rehost.errors import RehostError
+from rehost.text import size, span
 
 _TERMINAL_SECONDS = 0.2
 _LOG_SECONDS = 10.0

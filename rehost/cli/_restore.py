@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rehost.blocks import BLOCK_SIZE
 from rehost.cli._plain import Meter, add_aws_options, run, stopped_by_signals
-from rehost.cli._text import size
+from rehost.text import size
 
 HELP = "Write one EBS snapshot into a sparse file: the way back out of AWS."
 _EXAMPLE = "Example: rehost restore snap-0123456789abcdef0 web-01.raw"

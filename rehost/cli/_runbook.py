@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rehost.cli._text import span
-from rehost.cli._wave_data import Member, WaveView
+from rehost.report import Member, WaveView
 from rehost.spec import Estate, group_order
+from rehost.text import span
 from rehost.waves import moment
 
 UNKNOWN = "not measured yet"

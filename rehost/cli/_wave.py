@@ -18,8 +18,8 @@ from rehost.cli._project import find_project
 from rehost.cli._runbook import run_book
 from rehost.cli._runbook_html import as_html
 from rehost.cli._runbook_markdown import as_markdown
-from rehost.cli._wave_data import Member, WaveView, looked_at, measured_runs
 from rehost.control import ControlPlane
+from rehost.report import Member, WaveView, looked_at, measured_runs
 from rehost.spec import Estate, Wave
 from rehost.waves import moment
 

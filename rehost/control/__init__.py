@@ -43,6 +43,7 @@ from rehost.control._records import (
 )
 from rehost.control._retention import superseded
 from rehost.control._schedule import Retry, Schedule
+from rehost.control._timeline import EndedRun
 from rehost.control._validations import ActionRecord, Planned, Validation, ValidationState
 from rehost.control._whole_copies import WholeCopy
 
@@ -65,6 +66,7 @@ __all__ = [
     "DatabaseUnreachable",
     "DatabaseUnusable",
     "Delivery",
+    "EndedRun",
     "Event",
     "Image",
     "Job",

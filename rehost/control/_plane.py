@@ -23,6 +23,7 @@ from rehost.control._records import Image, JobState, JobStatus, Run, RunDisk
 from rehost.control._runs import Runs, disk_of, run_of
 from rehost.control._spreading import Spreading
 from rehost.control._tables import disks, images, jobs, runs
+from rehost.control._timeline import Timeline
 from rehost.control._validations import Validations
 from rehost.control._whole_copies import WholeCopies
 
@@ -44,6 +45,7 @@ class ControlPlane:
         self.spreading = Spreading(database)
         self.power = PowerRequests(database)
         self.validations = Validations(database)
+        self.timeline = Timeline(database)
 
     @classmethod
     def open(cls, url: str, *, clock: Clock | None = None) -> Self:

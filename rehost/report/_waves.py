@@ -111,10 +111,18 @@ class WaveView:
 
 def looked_at(estate: Estate, control: ControlPlane | None, stack: str | None, now: datetime) -> dict[str, WaveView]:
     """Every wave, in the order of the spec. Without a control plane nothing was begun yet."""
-    applications = control.applications.list(stack=stack) if control else []
+    if control is None:
+        return views(estate, (), (), now)
+    return views(estate, control.applications.list(stack=stack), control.status(stack=stack), now)
+
+
+def views(
+    estate: Estate, applications: Sequence[Standing], statuses: Sequence[JobStatus], now: datetime
+) -> dict[str, WaveView]:
+    """The same, from what was read already."""
     by_name = {each.name: each for each in applications}
     jobs: dict[str, list[JobStatus]] = {}
-    for status in control.status(stack=stack) if control else ():
+    for status in statuses:
         jobs.setdefault(status.job.spec.application or "", []).append(status)
     plans = {name: wave.plan for name, wave in estate.waves.items()}
     standings = standings_of(applications)
