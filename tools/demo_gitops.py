@@ -7,6 +7,7 @@ took and whether it did what it should; pictures of the plan and of the report a
 from __future__ import annotations
 
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,12 +20,12 @@ from rich.panel import Panel
 from rich.table import Table
 
 from sandbox import Sandbox
+from tools import browser
 from tools.ci import Forge, JobResult, PullRequest, StepResult, Workplace
 from tools.ci.forge import MAIN, git
 from tools.ci.workplace import REGION, STACK
 from tools.demo import FOLDER, ROOT, Demo, console
 from tools.demo_project import CREDENTIALS, DemoProject
-from tools.pictures import Chromium
 
 _BRANCH = "test-example"
 _CHANGE = {"phase: replicate": "phase: test"}
@@ -59,7 +60,6 @@ class GitopsDemo(Demo):
         super().__init__(keep, GitopsProject(ROOT, FOLDER, console))
         self.result = {"proved": False, "steps": [], "comment": {}, "pictures": [], "leftovers": None, "seconds": {}}
         self.folder = FOLDER / "gitops"
-        self.browser = Chromium.find()
 
     def play(self) -> None:
         # Detached: with KEEP=1 it outlives the demo.
@@ -221,11 +221,12 @@ class GitopsDemo(Demo):
         self.photograph(name, page)
 
     def photograph(self, name: str, page: Path) -> None:
-        if self.browser is None:
-            console.print("[yellow]no picture:[/] needs the Debian package chromium")
+        if browser.program() is None:
+            console.print(f"[yellow]no picture:[/] needs the Debian package {browser.PACKAGE}")
             return
         target = FOLDER / f"gitops-{name}.png"
-        self.browser.photograph(page, target)
+        with tempfile.TemporaryDirectory() as profile, browser.Browser(Path(profile)) as running:
+            running.open(page.resolve().as_uri(), width=1200).screenshot(target, whole=True)
         self.result["pictures"].append(target.name)
         console.print(f"picture: {target.relative_to(ROOT)}")
 

@@ -107,13 +107,13 @@ def test_a_wrong_spec_ends_before_anything_is_asked(place: Workplace) -> None:
     assert place.forge.comments[request.number] == []
 
 
-def test_a_preview_that_aws_refuses_fails_and_says_why(place: Workplace) -> None:
+def test_a_preview_that_fails_says_why_in_the_comment(place: Workplace) -> None:
     place.branch("gone", {"path: example-01.raw": "path: example-02.raw"}, "Name a disk that is not there")
     request = place.forge.open("gone", "A disk that is not there")
     preview = place.run("preview", request)
-    assert preview.step("Preview").outcome == "failure"
-    assert "example-02.raw" in preview.step("Preview").output
-    assert place.forge.comments[request.number] == []
+    assert preview.step("Plan").outcome == "failure"
+    (comment,) = place.forge.comments[request.number]
+    assert "example-02.raw" in comment.body
 
 
 def test_a_fork_gets_no_preview(place: Workplace) -> None:
