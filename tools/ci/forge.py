@@ -28,6 +28,10 @@ IDENTITY = {
 }
 
 
+class GitError(Exception):
+    """What git said when it did not do what it was told."""
+
+
 @dataclass(frozen=True)
 class PullRequest:
     number: int
@@ -75,7 +79,7 @@ class Forge:
         return request
 
     def merge_commit(self, request: PullRequest) -> str:
-        """The commit that merging would make now, as `refs/pull/NUMBER/merge` at GitHub. Raises CalledProcessError where it conflicts."""
+        """The commit that merging would make now, as `refs/pull/NUMBER/merge` at GitHub. Raises GitError where it conflicts."""
         tree = git(self.repository, "merge-tree", "--write-tree", MAIN, request.branch).split("\n", 1)[0]
         parents = (part for parent in (MAIN, request.branch) for part in ("-p", parent))
         commit = git(self.repository, "commit-tree", tree, *parents, "-m", f"Merge #{request.number}: {request.title}")
@@ -115,7 +119,7 @@ class Forge:
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """The trimmed output of git. Raises CalledProcessError with what it said."""
+    """The trimmed output of git. Raises GitError."""
     environment = {**{name: value for name, value in os.environ.items() if not name.startswith("GIT_")}, **IDENTITY}
     done = subprocess.run(
         ["git", *arguments],
@@ -124,8 +128,10 @@ def git(folder: Path, *arguments: str) -> str:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
+    if done.returncode:
+        raise GitError(f"git {' '.join(arguments)} in {folder}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout.strip()
 
 

@@ -63,7 +63,9 @@ class Workplace:
 
     def person(self, *command: str, folder: Path | None = None, ok: bool = True) -> subprocess.CompletedProcess[str]:
         """What a person types in the clone, with rehost and pulumi on PATH. Raises CalledProcessError unless it may fail."""
-        environment = {**self.machine, **self.job_environment(), **IDENTITY}
+        # A clone of its own, though the folder may be within another one: the demo's is.
+        alone = {"GIT_CEILING_DIRECTORIES": str(self.folder.resolve())}
+        environment = {**self.machine, **self.job_environment(), **IDENTITY, **alone}
         return subprocess.run(
             command,
             cwd=folder or self.clone,
