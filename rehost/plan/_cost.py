@@ -86,7 +86,7 @@ def cost(
     priced, table = prices.of(region)
     moved = {each.server: each for each in moves.moves}
     servers: dict[str, ServerCost] = {}
-    for server in dict.fromkeys((*jobs, *instances)):
+    for server in dict.fromkeys((*jobs, *instances, *moved)):
         here = known.of(server)
         job, instance = jobs.get(server), instances.get(server)
         before, after = (

@@ -14,7 +14,7 @@ from rehost.plan._known import Known
 from rehost.plan._movement import Movement, movement
 from rehost.plan._plan import Concern, Outage, Plan
 from rehost.plan._policies import Policy, judge
-from rehost.plan._preview import DELETE, Preview, Resource
+from rehost.plan._preview import DELETE, REPLACE, Preview, Resource, together
 from rehost.plan._prices import Prices
 from rehost.plan._retention import going
 from rehost.plan._risks import risks
@@ -22,7 +22,7 @@ from rehost.plan._views import ApplicationView, Views, views
 from rehost.spec import Estate
 from rehost.waves import named
 
-_PREFLIGHT = re.compile(r"(?s)(?P<application>[^\s:]+): (?P<message>.+) \[(?P<id>[a-z0-9-]+)\]")
+_PREFLIGHT = re.compile(r"(?s)(?:application )?(?P<application>[^\s:]+): (?P<message>.+) \[(?P<id>[a-z0-9-]+)\]")
 _OF_A_SOURCE = re.compile(r"(?s)(?P<server>[^\s:]+): (?P<id>[a-z0-9]+(?:-[a-z0-9]+)+): (?P<message>.+)")
 
 
@@ -41,12 +41,23 @@ def make_plan(
     """`used`: images that an instance uses, None where AWS was not asked. `notes` and `missing` go before those found here."""
     before = base.estate if base else None
     found = views(preview, estate, before)
-    jobs = _by_server(preview, "ReplicationJob")
-    cut_over = [server.name for each in found.applications if each.enters == "cutover" for server in each.servers]
+    jobs, instances = _by_server(preview, "ReplicationJob"), _by_server(preview, "Instance")
+    cut_over = {
+        server.name: estate.servers[server.name].source.name
+        for each in found.applications
+        if each.enters == "cutover"
+        for server in each.servers
+        if server.name in estate.servers
+    }
     moves = movement(jobs.values(), cut_over, known)
-    gone = going(jobs.values(), known, used)
+    # An image that is in use by nothing but what goes with it is in use no longer.
+    released = {
+        str(each.before["imageId"])
+        for each in instances.values()
+        if each.op in (DELETE, REPLACE) and "imageId" in each.before
+    }
+    gone = going(jobs.values(), known, None if used is None else set(used) - released, released)
     region = _region(preview, jobs.values())
-    standing = [each for each in preview.resources if each.kind != "pulumi:pulumi:Stack"]
     plan = Plan(
         made_at=known.now,
         stack=preview.stack,
@@ -57,8 +68,8 @@ def make_plan(
         views=found,
         movement=moves,
         going=tuple(gone),
-        cost=cost(jobs, _by_server(preview, "Instance"), moves, known, prices, region),
-        risks=tuple(risks(found, gone, whole=bool(standing) and all(each.op == DELETE for each in standing))),
+        cost=cost(jobs, instances, moves, known, prices, region),
+        risks=tuple(risks(found, gone, whole=preview.removes_all)),
         outages=tuple(_outages(found, estate, known)),
         concerns=tuple(_concerns(preview, found)),
         spec_changes=tuple(spec_changes(before, estate)) if before is not None else None,
@@ -70,7 +81,12 @@ def make_plan(
 
 
 def _by_server(preview: Preview, kind: str) -> dict[str, Resource]:
-    return {str(each.inputs.get("server", each.name)): each for each in preview.resources if each.kind == kind}
+    found: dict[str, Resource] = {}
+    for each in preview.resources:
+        if each.kind == kind:
+            name = str(each.inputs.get("server", each.name))
+            found[name] = together(found[name], each) if name in found else each
+    return found
 
 
 def _region(preview: Preview, jobs: Collection[Resource]) -> str | None:
@@ -144,13 +160,12 @@ def _notes(estate: Estate, before: Estate | None, preview: Preview, found: Views
     if base is not None and base.estate is None:
         yield f"the spec of {base.told} has {base.errors} errors, so it was not compared with"
     if not preview.errors:
-        made = {name for name, each in found.servers.items() if each.job and each.job.op != DELETE}
-        if odd := sorted(made ^ estate.servers.keys()):
+        jobs = {name: each.job.op for name, each in found.servers.items() if each.job}
+        odd = sorted(name for name, op in jobs.items() if (op == DELETE) is (name in estate.servers))
+        phases = {each.name: each.to for each in found.applications if each.others or each.enters}
+        odd += [name for name, each in estate.applications.items() if phases.get(name, each.phase) != each.phase]
+        if odd:
             yield f"the preview is of another spec than the one here: they differ in {named(odd)}. Make the preview again"
-        phases = {each.name: each.to for each in found.applications if each.to is not None}
-        differs = [name for name, each in estate.applications.items() if name in phases and phases[name] != each.phase]
-        if differs:
-            yield f"the preview has other phases than the spec here, of {named(differs)}. Make the preview again"
     if before is not None and (more := _not_of_this_change(estate, before, found)):
         yield f"the preview changes more than this change of the spec does: {named(more)} differ already; something that was merged was not carried out, or drifted"
 
@@ -178,8 +193,12 @@ def _missing(known: Known, moves: Movement, gone: Collection[Any], used: Collect
     if known.why:
         yield f"sizes, measured rates, images and how long things took: {known.why}"
     else:
-        if moves.unknown:
-            yield f"the size of {named(moves.unknown)}: neither a run nor a catalog has seen them (`rehost catalog refresh`)"
+        full = [each.server for each in moves.moves if each.count is None and each.is_full]
+        later = [each.server for each in moves.moves if each.count is None and not each.is_full]
+        if full:
+            yield f"the size of {named(full)}: neither a run nor a catalog has seen them (`rehost catalog refresh`)"
+        if later:
+            yield f"how much the last run of {named(later)} sends: no second run of them was measured"
         if moves.unmeasured:
             yield f"a measured rate of {named(moves.unmeasured)}: no run of them sent enough yet"
     if gone and used is None:

@@ -79,31 +79,30 @@ class Movement:
         }
 
 
-def movement(jobs: Iterable[Resource], cut_over: Iterable[str], known: Known) -> Movement:
-    """`jobs`: the ReplicationJobs of the preview; `cut_over`: servers of which a last run is taken."""
-    last = set(cut_over)
-    moves = [move for job in jobs if (move := _move(job, last, known)) is not None]
-    sources = {each.source for each in moves}
-    return Movement(tuple(moves), {source: rate for source, rate in known.rates.items() if source in sources})
+def movement(jobs: Iterable[Resource], cut_over: Mapping[str, str], known: Known) -> Movement:
+    """`jobs`: the ReplicationJobs of the preview; `cut_over`: the source of each server of which a last run is taken."""
+    moves = {move.server: move for job in jobs if (move := _full(job, known)) is not None}
+    for server, source in cut_over.items():
+        if server not in moves:
+            count = known.of(server).sent_bytes
+            seconds = _time(count, known.rates.get(source))
+            why = "last run of the cutover, if it is like the newest"
+            moves[server] = Move(server, source, why, count, seconds, False)
+    sources = {each.source for each in moves.values()}
+    return Movement(tuple(moves.values()), {source: rate for source, rate in known.rates.items() if source in sources})
 
 
-def _move(job: Resource, last: set[str], known: Known) -> Move | None:
-    if job.op == DELETE or job.after.get("ended"):
+def _full(job: Resource, known: Known) -> Move | None:
+    """The copy of everything that a new job begins with, or a changed one begins anew with."""
+    told = str(job.after.get("fullCopy", ""))
+    begins = job.op in (CREATE, REPLACE) or (job.op != SAME and told.startswith("yes"))
+    if job.op == DELETE or job.after.get("ended") or not begins:
         return None
     server, source = str(job.after.get("server", job.name)), str(job.after.get("sourceName", ""))
-    told = str(job.after.get("fullCopy", ""))
-    here, rate = known.of(server), known.rates.get(source)
-    if job.op in (CREATE, REPLACE) or (job.op != SAME and told.startswith("yes")):
-        why = told.removeprefix("yes, ") if told.startswith("yes") else "the first one"
-        return Move(
-            server, source, f"full copy: {why}", count := here.full_bytes or here.size, _time(count, rate), True
-        )
-    if server in last:
-        count = here.sent_bytes
-        return Move(
-            server, source, "last run of the cutover, if it is like the newest", count, _time(count, rate), False
-        )
-    return None
+    here = known.of(server)
+    why = told.removeprefix("yes, ") if told.startswith("yes") else "the first one"
+    count = here.full_bytes or here.size
+    return Move(server, source, f"full copy: {why}", count, _time(count, known.rates.get(source)), True)
 
 
 def _time(count: int | None, rate: float | None) -> float | None:

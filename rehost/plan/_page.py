@@ -94,5 +94,16 @@ def _verdict(plan: Plan) -> tuple[str, str]:
     moved = [each for each in plan.views.applications if each.enters]
     if not touched and not moved and not any(each.is_touched for each in plan.views.applications):
         return "ok", "Nothing changes."
-    text = f"{count(len(touched), 'server')} and {count(len(moved), 'phase')} change."
+    gone = [each for each in plan.views.applications if each.to is None]
+    entered = [each for each in moved if each.to is not None]
+    told = [
+        f"{count(number, noun)} {one if number == 1 else many}"
+        for number, noun, one, many in (
+            (len(touched), "server", "changes", "change"),
+            (len(entered), "application", "enters another phase", "enter another phase"),
+            (len(gone), "application", "goes", "go"),
+        )
+        if number
+    ]
+    text = f"{', '.join(told) or 'Something changes beside servers and phases'}."
     return ("warn" if plan.risks else "ok"), text

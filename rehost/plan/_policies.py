@@ -18,6 +18,10 @@ REFUSE, WARN = "refuse", "warn"
 MAX_BYTES = 1 << 20
 MAX_EXPRESSION = 4096
 _KEYS = {"description", "each", "when", "require", "message", "severity"}
+#: Texts that are empty in an expression where the plan has nothing.
+_TEXTS = frozenset(
+    {"application", "base", "enters", "force", "from", "instance", "owner", "phase", "region", "replication", "wave"}
+)
 _NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
@@ -83,7 +87,7 @@ def policy_files(folder: Path) -> list[Path]:
 
 
 def judge(policies: Sequence[Policy], document: Mapping[str, Any]) -> list[Verdict]:
-    """What each policy says of a plan, as `Plan.as_dict` has it. In an expression what is null there is not there at all."""
+    """What each policy says of a plan, as `Plan.as_dict` has it. `_without_nothing` says what becomes of nulls."""
     if not policies:
         return []
     from celpy.adapter import json_to_cel  # the library takes 0.3 s to load
@@ -203,6 +207,8 @@ def _fail(file: str, where: str, reason: str) -> NoReturn:
 
 
 def _without_nothing(value: Any) -> Any:
+    """Nulls are left out, so that `has()` means something; a text that is compared with another is empty instead."""
     if isinstance(value, Mapping):
-        return {str(key): _without_nothing(each) for key, each in value.items() if each is not None}
+        found = {str(key): "" if each is None and key in _TEXTS else each for key, each in value.items()}
+        return {key: _without_nothing(each) for key, each in found.items() if each is not None}
     return [_without_nothing(each) for each in value] if isinstance(value, list | tuple) else value

@@ -1,12 +1,14 @@
 """What `pulumi preview --json` printed, as plain data.
 
 The document is Pulumi's own (pkg/v3/display, `PreviewDigest`): `steps` with the state before and after, `diagnostics`, and
-`changeSummary`. A resource that is replaced has three steps; here it is one.
+`changeSummary`. What stays as it is has no step, unless `--show-sames` was given; a resource that is replaced has up to three, and
+here it is one.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -37,6 +39,10 @@ _TOLD_ELSEWHERE = frozenset(
 #: Inputs whose text nobody needs to read again, or that may hold what not everybody should read.
 _HIDDEN = frozenset({"userData", "uefiData", "commands"})
 _DYNAMIC = "pulumi-python:dynamic/rehost:"
+#: What Pulumi puts in place of a value that only an update will know (sdk, `plugin.UnknownStringValue`).
+UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+#: The engine's words around what a provider's check said of a property.
+_WRAPPED = re.compile(r"(?s)^(?:error: )?(?:\S+ resource '[^']*': property .*? has a problem: )?")
 
 
 @dataclass(frozen=True)
@@ -99,17 +105,24 @@ class Preview:
     resources: tuple[Resource, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
     config: Mapping[str, str] = field(default_factory=dict)
+    summary: Mapping[str, int] = field(default_factory=dict)  # Pulumi's own count, of what has no step, too
 
     @property
     def errors(self) -> list[Diagnostic]:
         return [each for each in self.diagnostics if each.is_error]
 
     def counts(self) -> dict[str, int]:
-        """How many resources of each operation."""
+        """How many resources of each operation; a replacement counts once."""
         found = dict.fromkeys((CREATE, UPDATE, REPLACE, DELETE, SAME), 0)
         for each in self.resources:
             found[each.op] += 1
-        return found
+        return {**found, SAME: max(found[SAME], self.summary.get(SAME, 0))}
+
+    @property
+    def removes_all(self) -> bool:
+        """Whether nothing of the stack is left but the stack itself."""
+        ours = [each for each in self.resources if each.kind != "pulumi:pulumi:Stack"]
+        return bool(ours) and all(each.op == DELETE for each in ours) and self.counts()[SAME] <= 1
 
 
 def read_preview(content: bytes, name: str) -> Preview:
@@ -129,7 +142,7 @@ def read_preview(content: bytes, name: str) -> Preview:
         found = _resource(step)
         if found is not None:
             known = resources.get(found.urn)
-            resources[found.urn] = _together(known, found) if known else found
+            resources[found.urn] = together(known, found) if known else found
     stack, project = _names(steps, name)
     return Preview(
         stack=stack,
@@ -137,6 +150,9 @@ def read_preview(content: bytes, name: str) -> Preview:
         resources=tuple(resources.values()),
         diagnostics=tuple(_diagnostics(data)),
         config={str(key): str(value) for key, value in _mapping(data.get("config")).items()},
+        summary={
+            str(key): value for key, value in _mapping(data.get("changeSummary")).items() if isinstance(value, int)
+        },
     )
 
 
@@ -175,8 +191,8 @@ def _resource(step: dict[str, Any]) -> Resource | None:
     )
 
 
-def _together(one: Resource, other: Resource) -> Resource:
-    """Two steps of one resource: a replacement has a step for each of its halves."""
+def together(one: Resource, other: Resource) -> Resource:
+    """Two steps of one resource, or two resources in one's place: a replacement has a step for each of its halves."""
     op = max(one.op, other.op, key=_WEIGHT.__getitem__)
     if {one.op, other.op} == {CREATE, DELETE}:
         op = REPLACE
@@ -198,7 +214,7 @@ def _diagnostics(data: Mapping[str, Any]) -> list[Diagnostic]:
     found = []
     for each in _list(data.get("diagnostics")):
         if isinstance(each, dict) and isinstance(each.get("message"), str):
-            message = " ".join(line for line in each["message"].splitlines() if line.strip()).strip()
+            message = _WRAPPED.sub("", " ".join(each["message"].split()))
             if message:
                 found.append(Diagnostic(str(each.get("severity", "info")), message, str(each.get("urn", ""))))
     return found
@@ -212,7 +228,8 @@ def differences(before: Any, after: Any, path: str = "") -> list[Change]:
         for key in keys:
             if not path and key in _TOLD_ELSEWHERE:
                 continue
-            inner = f"{path}.{key}" if path else str(key)
+            word = re.sub("_([a-z])", lambda found: found[1].upper(), str(key)) if path else str(key)
+            inner = f"{path}.{word}" if path else word
             found += differences(before.get(key), after.get(key), inner)
         return found
     if before == after:
@@ -225,6 +242,8 @@ def differences(before: Any, after: Any, path: str = "") -> list[Change]:
 def _said(value: Any) -> str | None:
     if value is None:
         return None
+    if value == UNKNOWN:
+        return "known after the update"
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)

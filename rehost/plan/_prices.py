@@ -76,7 +76,7 @@ class _NoAliases(yaml.SafeLoader):
     """An alias can make a file of a page into gigabytes."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):  # type: ignore[no-untyped-call]
+        if self.check_event(yaml.AliasEvent):
             message = "aliases are not taken"
             raise yaml.YAMLError(message)
         return super().compose_node(parent, index)

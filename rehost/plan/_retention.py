@@ -31,12 +31,19 @@ class Going:
         }
 
 
-def going(jobs: Iterable[Resource], known: Known, used: Collection[str] | None = None) -> list[Going]:
-    """`used`: images that an instance uses, by AWS; None where AWS was not asked, and then they are counted among those that go."""
+def going(
+    jobs: Iterable[Resource], known: Known, used: Collection[str] | None = None, released: Collection[str] = ()
+) -> list[Going]:
+    """`used`: images that an instance uses, by AWS; None where AWS was not asked, and then they are counted among those that go.
+
+    `released`: those that this change itself lets go, so that no pin of today keeps them.
+    """
     found = []
     for job in jobs:
         server = str(job.inputs.get("server", job.name))
-        for why, images in _of(job, known.of(server)):
+        here = known.of(server)
+        here = replace(here, pinned=here.pinned - frozenset(released))
+        for why, images in _of(job, here):
             stay = [each for each in images if used is not None and each.image_id in used]
             gone = [each for each in images if each not in stay]
             if images:

@@ -157,10 +157,10 @@ def _movement(plan: Plan) -> list[Content]:
     moves = plan.movement
     if not moves.moves:
         return []
-    total = f"{size(moves.known_bytes)} of {count(len(moves.moves) - len(moves.unknown), 'server')}"
-    if moves.unknown:
-        total += f"; of {count(len(moves.unknown), 'server')} more the size is not known yet"
-    time = "how long it takes is not known: see below"
+    known, unknown = len(moves.moves) - len(moves.unknown), len(moves.unknown)
+    parts = [f"{size(moves.known_bytes)} of {count(known, 'server')}"] if known else []
+    parts += [f"an unknown amount of {count(unknown, 'server')}"] if unknown else []
+    total, time = " and ".join(parts), "how long it takes is not known, for the reasons below"
     if moves.seconds:
         least, most = moves.seconds
         time = (
@@ -224,7 +224,8 @@ def _cost(plan: Plan) -> list[Content]:
     priced = f"Prices of {cost.date}, {cost.region}" if cost.region else "The price table has nothing for this region"
     if cost.stands_for:
         priced += f", which stand in for {cost.stands_for}: it is not in the table" if cost.region else ""
-    told = f"{money(once, cost.currency)} once, for the blocks that are sent (PutSnapshotBlock). {priced}; Linux, on demand, without discounts. An estimate, no bill."
+    nothing = plan.movement.unknown and not once
+    told = f"{'An unknown amount' if nothing else money(once, cost.currency)} once, for the blocks that are sent (PutSnapshotBlock). A month: what this change touches, before and after. {priced}; Linux, on demand, without discounts. An estimate, no bill."
     blocks: list[Content] = [told, (("a month", "before", "after", "difference"), rows)]
     if cost.lacks:
         blocks += ["Not included:", list(cost.lacks)]
@@ -238,7 +239,12 @@ def _signed(amount: float, currency: str) -> str:
 
 
 def _concerns(plan: Plan) -> list[Content]:
-    rows = [(each.severity, each.application or "-", each.id or "-", each.message) for each in plan.concerns]
+    # Errors stand against the plan, and are said there.
+    rows = [
+        (each.severity, each.application or "-", each.id or "-", each.message)
+        for each in plan.concerns
+        if each.severity != "error"
+    ]
     return [(("", "application", "concern", "what"), rows)] if rows else []
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rehost.plan._preview import CREATE, DELETE, REPLACE, SAME, UPDATE, Change, Preview, Resource
+from rehost.plan._preview import CREATE, DELETE, REPLACE, SAME, UPDATE, Change, Preview, Resource, together
 from rehost.spec import Estate
 
 STARTS, CHANGES, REPLACED, GOES, STAYS = "starts", "changes", "replaced", "goes", "stays"
@@ -112,20 +112,19 @@ def views(preview: Preview, head: Estate, base: Estate | None) -> Views:
         elif each.op != SAME and not each.kind.startswith(("rehost:index:", "pulumi:")):
             others.append(each)
     homes = _homes(head, base, by_server)
+    former = base if preview.errors else None  # a preview that failed does not say where everything stands
     servers = {name: _server(name, homes.get(name), found) for name, found in by_server.items()}
-    order = [*head.servers, *(each for each in servers if each not in head.servers)]
     members: dict[str, list[ServerView]] = {}
-    alone = []
-    for name in order:
-        if name in servers:
-            home = homes.get(name)
-            (members.setdefault(home, []) if home is not None else alone).append(servers[name])
+    alone: list[ServerView] = []
+    for name in dict.fromkeys((*head.servers, *servers)):
+        home = homes.get(name)
+        view = servers.get(name) or ServerView(name, home, STAYS, (), (), None, None)
+        (members.setdefault(home, []) if home is not None else alone).append(view)
     names = dict.fromkeys((*head.applications, *by_application, *members))
     waves = _waves(head, base)
     applications = [
-        _application(name, waves.get(name), by_application.get(name, []), members.get(name, []), head)
+        _application(name, waves.get(name), by_application.get(name, []), members.get(name, []), head, former)
         for name in names
-        if name in by_application or name in members
     ]
     return Views(tuple(applications), tuple(alone), tuple(others))
 
@@ -156,22 +155,27 @@ def _waves(head: Estate, base: Estate | None) -> dict[str, str]:
 
 
 def _server(name: str, application: str | None, found: Iterable[Resource]) -> ServerView:
-    by_kind = {each.kind: each for each in found}
-    whats, lines, changes = {STAYS}, [], []
+    by_kind: dict[str, Resource] = {}
+    for each in found:
+        # A server that moves to another application has another place in the tree: one goes, and another comes.
+        by_kind[each.kind] = together(by_kind[each.kind], each) if each.kind in by_kind else each
+    whats: set[str] = {STAYS}
+    lines: list[str] = []
+    changes: list[Change] = []
     for kind in ("ReplicationJob", "MachineImage", "Instance", "PostLaunch"):
-        each = by_kind.get(kind)
-        if each is None or (kind, each.op) not in _WORDS:
+        one = by_kind.get(kind)
+        if one is None or (kind, one.op) not in _WORDS:
             continue
-        what, words = _WORDS[kind, each.op]
-        if kind == "ReplicationJob" and each.after.get("ended") and not each.before.get("ended"):
+        what, words = _WORDS[kind, one.op]
+        if kind == "ReplicationJob" and one.after.get("ended") and not one.before.get("ended"):
             words = "replication ends"
-        if kind == "Instance" and each.op == UPDATE and _stops(each):
+        if kind == "Instance" and one.op == UPDATE and _stops(one):
             words = "the instance is stopped, changed, and started again"
-        because = f", because of {', '.join(each.reasons)}" if each.op == REPLACE and each.reasons else ""
+        because = f", because of {', '.join(one.reasons)}" if one.op == REPLACE and one.reasons else ""
         whats.add(what)
         lines.append(f"{words}{because}")
-        if each.op in (UPDATE, REPLACE):
-            changes += each.changes
+        if one.op in (UPDATE, REPLACE) and kind in ("ReplicationJob", "Instance"):
+            changes += one.changes
     what = min(whats, key=_ORDER.index)
     return ServerView(
         name, application, what, tuple(lines), tuple(changes), by_kind.get("ReplicationJob"), by_kind.get("Instance")
@@ -184,13 +188,19 @@ def _stops(instance: Resource) -> bool:
 
 
 def _application(
-    name: str, wave: str | None, resources: Iterable[Resource], servers: Iterable[ServerView], head: Estate
+    name: str,
+    wave: str | None,
+    resources: Iterable[Resource],
+    servers: Iterable[ServerView],
+    head: Estate,
+    former: Estate | None,
 ) -> ApplicationView:
     found = list(resources)
     phase = next((each for each in found if each.kind == "Phase"), None)
     declared = head.applications.get(name)
     to = declared.phase if declared else None
-    came_from = to
+    before = former.applications.get(name) if former else declared
+    came_from = before.phase if before else None
     sentences: tuple[str, ...] = ()
     force, power = declared.force if declared else None, {}
     if phase is not None:
@@ -199,6 +209,6 @@ def _application(
         power = dict(phase.after.get("power") or {})
         if phase.op != SAME:
             sentences = tuple(map(str, phase.after.get("plan") or ()))
-    changed = [each for each in found if each.op != SAME and each.kind not in ("Phase", "Preflight")]
+    changed = [each for each in found if each.op != SAME and each.kind != "Preflight"]
     owner = declared.owner if declared else None
     return ApplicationView(name, wave, came_from, to, sentences, tuple(servers), tuple(changed), force, owner, power)
