@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from rehost.cli._output import Columns, Exit, ago, fail, out, print_json, show
-from rehost.cli._project import find_project
-from rehost.connector import ConnectorSettings, is_embedded
+from rehost.cli._project import find_project, refuse_password
+from rehost.connector import ConnectorSettings
 from rehost.control import Connector, ControlPlane, Unknown, is_healthy
 
 app = typer.Typer(help="The worker beside the source machines.", no_args_is_help=True)
@@ -73,16 +73,7 @@ def run(
     from rehost.connector.worker import Connector  # DBOS is not quick to import: only who runs it pays
 
     project = find_project(database)
-    if (
-        database
-        and not is_embedded(database)
-        and "@" in database
-        and ":" in database.rsplit("@", 1)[0].split("//", 1)[-1]
-    ):
-        fail(
-            "--database holds a password, which every user of this machine can read; set REHOST_DATABASE instead",
-            Exit.USAGE,
-        )
+    refuse_password(database)
     settings = ConnectorSettings(
         database=project.database,
         state=project.state,

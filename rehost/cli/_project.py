@@ -43,6 +43,17 @@ def find_project(database: str | None) -> Project:
     return Project(root, absolute_database(url, root))
 
 
+def refuse_password(database: str | None) -> None:
+    """For what runs on and on: its arguments can be read by every user of the machine."""
+    if not database or is_embedded(database) or "@" not in database:
+        return
+    if ":" in database.rsplit("@", 1)[0].split("//", 1)[-1]:
+        fail(
+            "--database holds a password, which every user of this machine can read; set REHOST_DATABASE instead",
+            Exit.USAGE,
+        )
+
+
 def no_such_server(server: str, known: Collection[str]) -> str:
     """That there is no job of that name, with the nearest name, or all of them."""
     import difflib

@@ -16,6 +16,7 @@ from rehost.report._server_section import past
 
 #: Looking takes at most this share of a processor, however many ask.
 _SHARE = 0.2
+_LONGEST = 30.0  # seconds between two looks
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Live:
             return self._shown
 
     def _seen(self) -> Shown:
-        began = self._elapsed()
+        used = time.thread_time()
         try:
             report = self._look()
         except RehostError as error:
@@ -68,8 +69,7 @@ class Live:
             old = self._shown
             return Shown(old.report, old.sections, old.digests, old.moment, old.every, f"Not up to date: {error}")
         parts = sections(report, None)
-        took = self._elapsed() - began
-        every = max(self._every, took / _SHARE)
+        every = min(max(self._every, (time.thread_time() - used) / _SHARE), _LONGEST)
         self._fresh_until = self._elapsed() + every
         digests = {name: digest(part) for name, part in parts.items()}
         return Shown(report, parts, digests, f"{report.now.astimezone(UTC):%Y-%m-%d %H:%M:%S}", every)
