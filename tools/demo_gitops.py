@@ -75,8 +75,9 @@ class GitopsDemo(Demo):
                 request = self.propose()
             with self.act(3, "another push: the same comment, changed"):
                 self.push_again(request)
-            with self.act(4, "a pull request that is wrong"):
+            with self.act(4, "a pull request that is wrong, and one that a policy refuses"):
                 self.propose_nonsense()
+                self.propose_what_is_refused()
             with self.act(5, "the merge, the up, and the report"):
                 self.merge(request)
             with self.act(6, "drift: somebody terminates the instance by hand"):
@@ -149,6 +150,16 @@ class GitopsDemo(Demo):
             console.print(validated.output, markup=False)
             if validated.outcome != "failure" or result.step("Preview").outcome != "skipped":
                 raise Unproved("the wrong spec went on")
+
+    def propose_what_is_refused(self) -> None:
+        with self.step("a policy refuses: job preview fails, and the comment says which"):
+            self.place.branch("plain", {"encrypt: true": "encrypt: false"}, "Do without encryption")
+            request = self.forge.open("plain", "Do without encryption")
+            result = self.place.run("preview", request)
+            (comment,) = self.forge.comments[request.number]
+            console.print(result.step("Plan").output, markup=False)
+            if result.step("Plan").outcome != "failure" or "image.encrypt" not in comment.body:
+                raise Unproved("the policy refused nothing")
 
     def merge(self, request: PullRequest) -> None:
         with self.step("merge, job up: the instance runs"):

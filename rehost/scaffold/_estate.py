@@ -67,6 +67,7 @@ def estate_files(settings: Settings) -> list[NewFile]:
         f"Pulumi.{settings.stack}.yaml": f"config:\n  rehost:region: {settings.region}\n",
         "__main__.py": _ours("program"),
         "migration_specs/estate.yaml": _ours("estate.yaml"),
+        "policies/estate.yaml": _ours("policies.yaml"),
         "migration_specs/schema.json": json.dumps(schema(), indent=1) + "\n",
     }
     for source, target in {**_EVERYWHERE, **PIPELINES[settings.pipeline]}.items():

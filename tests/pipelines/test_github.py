@@ -68,8 +68,9 @@ def test_from_a_branch_to_what_runs(place: Workplace) -> None:
     assert preview.succeeded, preview.told()
     (comment,) = place.forge.comments[request.number]
     assert comment.body.startswith("<!-- rehost:plan -->\n")
-    assert "example" in comment.body
-    assert "test" in comment.body
+    assert "replicate → test" in comment.body
+    assert "example-01" in comment.body
+    assert "Make the preview again" not in comment.body
     assert preview.summary in comment.body
     assert running(place) == [], "a preview changes nothing"
 
@@ -107,6 +108,18 @@ def test_a_wrong_spec_ends_before_anything_is_asked(place: Workplace) -> None:
     assert place.forge.comments[request.number] == []
 
 
+def test_a_plan_that_a_policy_refuses_fails_and_the_comment_says_which(place: Workplace) -> None:
+    place.branch("plain", {"encrypt: true": "encrypt: false"}, "Do without encryption")
+    request = place.forge.open("plain", "Do without encryption")
+    preview = place.run("preview", request)
+    assert [preview.step(name).outcome for name in ("Preview", "Plan", "Comment")] == ["success", "failure", "success"]
+    (comment,) = place.forge.comments[request.number]
+    assert "set image.encrypt to true" in comment.body
+    place.branch("plain", {"encrypt: false": "encrypt: true", "every: 24h": "every: 12h"}, "Keep it encrypted")
+    assert place.run("preview", request).succeeded
+    assert "set image.encrypt" not in comment.body
+
+
 def test_a_preview_that_fails_says_why_in_the_comment(place: Workplace) -> None:
     place.branch("gone", {"path: example-01.raw": "path: example-02.raw"}, "Name a disk that is not there")
     request = place.forge.open("gone", "A disk that is not there")
@@ -116,16 +129,14 @@ def test_a_preview_that_fails_says_why_in_the_comment(place: Workplace) -> None:
     assert "example-02.raw" in comment.body
 
 
-def test_a_fork_gets_no_preview(place: Workplace) -> None:
+def test_a_fork_gets_no_preview(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     place.branch("fork", TESTED, "From elsewhere")
     request = place.forge.open("fork", "From elsewhere")
     event = place.forge.event(place.folder, request)
     event["event"]["pull_request"]["head"]["repo"]["full_name"] = "somebody/estate"
-    original = place.forge.event
-    place.forge.event = lambda *_: event  # type: ignore[method-assign]
-    assert not place.run("preview", request).ran
-    place.forge.event = original  # type: ignore[method-assign]
-    assert place.run("preview", request).ran
+    monkeypatch.setattr(place.forge, "event", lambda *_: event)
+    result = place.run("preview", request)
+    assert (result.ran, result.steps) == (False, [])
 
 
 def test_a_new_estate_previews_as_it_is(place: Workplace) -> None:

@@ -30,6 +30,7 @@ ALWAYS = {
     "exports/example-01.raw",
     "migration_specs/estate.yaml",
     "migration_specs/schema.json",
+    "policies/estate.yaml",
 }
 
 
