@@ -28,8 +28,11 @@ from tools.demo import FOLDER, ROOT, Demo, console
 from tools.demo_project import CREDENTIALS, DemoProject
 
 _BRANCH = "test-example"
-_CHANGE = {"phase: replicate": "phase: test"}
-_SMALLER = {"instanceType: t3.small": "instanceType: t3.micro"}
+#: What the pull requests edit in the spec of `rehost init`.
+TO_TEST = {"phase: replicate": "phase: test"}
+PLAIN = {"encrypt: true": "encrypt: false"}
+NONSENSE = {"schedule: daily": "schedule: dayly"}
+SMALLER = {"instanceType: t3.small": "instanceType: t3.micro"}
 
 
 class Unproved(SystemExit):
@@ -114,7 +117,7 @@ class GitopsDemo(Demo):
 
     def propose(self) -> PullRequest:
         with self.step("branch and pull request"):
-            self.place.branch(_BRANCH, _CHANGE, "Test the example")
+            self.place.branch(_BRANCH, TO_TEST, "Test the example")
             request = self.forge.open(_BRANCH, "Test the example")
             console.print(git(self.place.clone, "show", "--format=%s", "--unified=0", "HEAD"), markup=False)
         with self.step("job preview: the plan as a comment"):
@@ -122,7 +125,7 @@ class GitopsDemo(Demo):
             (comment,) = self.forge.comments[request.number]
             (self.folder / "plan.md").write_text(comment.body)
             self.result["comment"] = {"id": comment.id, "characters": len(comment.body), "changes": comment.changes}
-            console.print(Panel(Markdown(_visible(comment.body)), title=f"comment on #{request.number}"))
+            console.print(Panel(Markdown(visible(comment.body)), title=f"comment on #{request.number}"))
         with self.step("a preview changes nothing"):
             if self.running():
                 raise Unproved("the preview launched something")
@@ -133,7 +136,7 @@ class GitopsDemo(Demo):
 
     def push_again(self, request: PullRequest) -> None:
         with self.step("another push, job preview: the same comment changes"):
-            self.place.branch(_BRANCH, _SMALLER, "Take a smaller instance")
+            self.place.branch(_BRANCH, SMALLER, "Take a smaller instance")
             self.job("preview", request)
             (comment,) = self.forge.comments[request.number]
             if (comment.id, comment.changes) != (self.result["comment"]["id"], 1):
@@ -143,7 +146,7 @@ class GitopsDemo(Demo):
 
     def propose_nonsense(self) -> None:
         with self.step("a wrong spec: job preview fails before anything is asked of AWS"):
-            self.place.branch("wrong", {"schedule: daily": "schedule: dayly"}, "Mistype a schedule")
+            self.place.branch("wrong", NONSENSE, "Mistype a schedule")
             request = self.forge.open("wrong", "Mistype a schedule")
             result = self.place.run("preview", request)
             validated = result.step("Validate the spec")
@@ -153,7 +156,7 @@ class GitopsDemo(Demo):
 
     def propose_what_is_refused(self) -> None:
         with self.step("a policy refuses: job preview fails, and the comment says which"):
-            self.place.branch("plain", {"encrypt: true": "encrypt: false"}, "Do without encryption")
+            self.place.branch("plain", PLAIN, "Do without encryption")
             request = self.forge.open("plain", "Do without encryption")
             result = self.place.run("preview", request)
             (comment,) = self.forge.comments[request.number]
@@ -266,7 +269,7 @@ def _show(step: StepResult) -> None:
     console.print(f"  [{colour}]{step.outcome:<8}[/] {step.seconds:6.1f} s  {step.name}")
 
 
-def _visible(body: str) -> str:
+def visible(body: str) -> str:
     """The comment without what a terminal cannot fold."""
     lines = body.splitlines()
     return "\n".join(line for line in lines if not line.startswith(("<!--", "<details", "</details", "<summary")))
