@@ -71,7 +71,7 @@ class GitopsDemo(Demo):
         with Forge(self.folder / "forge") as forge:
             self.forge = forge
             database = FOLDER / "control" / "control.db"
-            self.place = Workplace(self.folder, forge, sandbox.endpoint, database, connector_idle=60.0, on_step=_show)
+            self.place = Workplace(self.folder, forge, sandbox, database, connector_idle=60.0, on_step=_show)
             with self.act(1, "rehost init: an estate repository, and its first up"):
                 self.begin()
             with self.act(2, "a pull request that changes a phase, and its comment"):
@@ -251,7 +251,7 @@ class GitopsDemo(Demo):
     def ec2(self) -> Any:
         return boto3.client(
             "ec2",
-            endpoint_url=self.place.endpoint,
+            endpoint_url=self.place.sandbox.endpoint,
             region_name=REGION,
             aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],

@@ -66,8 +66,8 @@ def _once(place: Place, method: str, url: str, content: object) -> Any:
 
 
 def _refusal(place: Place, error: urllib.error.HTTPError) -> Exception:
-    if error.code in _SERVER_AWAY:
-        after = error.headers.get("Retry-After", "")
+    after = error.headers.get("Retry-After", "")
+    if error.code in _SERVER_AWAY or (error.code == 403 and after):  # GitHub's secondary limits are a 403
         return _Away(f"HTTP {error.code}", float(after) if after.isdigit() else None)
     try:
         said = json.loads(error.read())

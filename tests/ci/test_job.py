@@ -18,7 +18,7 @@ def run(folder: Path, steps: str, head: str = "", **settings: Any) -> JobResult:
     job = Job(
         folder,
         {"PATH": os.environ["PATH"]},
-        {"event_name": "push", "ref": "main"},
+        {"event_name": "push", "ref": "main", "token": "hidden"},
         settings.pop("actions", {}),
         **settings,
     )
@@ -38,13 +38,13 @@ def test_what_a_step_writes_the_next_ones_have(tmp_path: Path) -> None:
     echo "$PWD/bin" >> "$GITHUB_PATH"
 - name: second
   env: {C: "${{ steps.first.outputs.found }}", D: "${{ vars.V }}${{ secrets.S }}"}
-  run: echo "$A/$B/$C/$D/$(tool)/$GITHUB_REF/$GITHUB_EVENT_NAME" && echo seen >> "$GITHUB_STEP_SUMMARY"
+  run: echo "$A/$B/$C/$D/$(tool)/$GITHUB_REF/$GITHUB_EVENT_NAME/$GITHUB_TOKEN" && echo seen >> "$GITHUB_STEP_SUMMARY"
 """,
         variables={"V": "v"},
         secrets={"S": "s"},
     )
     assert result.succeeded
-    assert result.step("second").output == "one/two\nlines/it/vs/ours/main/push\n"
+    assert result.step("second").output == "one/two\nlines/it/vs/ours/main/push/\n"
     assert result.summary == "seen\n"
 
 

@@ -82,7 +82,7 @@ def test_notes_of_a_merge_request(notes: Notes, merge_request: dict[str, str]) -
 
 
 def test_a_server_that_is_away_for_a_moment_is_asked_again(notes: Notes, merge_request: dict[str, str]) -> None:
-    notes.instead = [(502, {}), (429, {"Retry-After": "0"}), (503, {})]
+    notes.instead = [(502, {}), (429, {"Retry-After": "0"}), (403, {"Retry-After": "0"})]
     assert put(merge_request, "one")
     assert len(notes.asked) == 5
 
@@ -113,6 +113,13 @@ def test_nobody_there_is_said_without_the_token(merge_request: dict[str, str]) -
 def test_a_token_without_rights_is_told_what_it_needs(job: dict[str, str]) -> None:
     with pytest.raises(CommentRefused, match=r"HTTP 401: Bad credentials; .*pull-requests: write"):
         put({**job, "GITHUB_TOKEN": "hidden-word"}, "one")
+
+
+def test_without_rights_it_is_not_tried_again(notes: Notes, merge_request: dict[str, str]) -> None:
+    notes.instead = [(403, {})] * 2
+    with pytest.raises(CommentRefused, match=r"HTTP 403: not now; .*scope `api`"):
+        put(merge_request, "one")
+    assert len(notes.asked) == 1
 
 
 def test_a_redirect_to_another_server_does_not_get_the_token(

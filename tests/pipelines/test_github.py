@@ -15,6 +15,7 @@ import pytest
 from rehost.control import ControlPlane
 from rehost.processes import is_running
 from sandbox import Sandbox
+from tests.security.policies import FREE, statements
 from tools.ci import Forge, Workplace
 from tools.ci.forge import TOKEN
 from tools.ci.workplace import PASSPHRASE
@@ -27,7 +28,7 @@ TESTED = {"phase: replicate": "phase: test"}
 def place(tmp_path: Path) -> Iterator[Workplace]:
     """A sandbox of its own: the stack's name is that of the estate, and tags tell stacks apart."""
     with Sandbox(tmp_path / "sandbox") as sandbox, Forge(tmp_path / "forge") as forge:
-        here = Workplace(tmp_path, forge, sandbox.endpoint, tmp_path / "control" / "control.db")
+        here = Workplace(tmp_path, forge, sandbox, tmp_path / "control" / "control.db")
         here.start()
         yield here
         end_connectors(here.database)
@@ -47,7 +48,7 @@ def end_connectors(database: Path) -> None:
 
 def ec2(place: Workplace) -> Any:
     keys = {"aws_access_key_id": "sandbox", "aws_secret_access_key": "sandbox"}
-    return boto3.client("ec2", endpoint_url=place.endpoint, region_name="eu-central-1", **keys)
+    return boto3.client("ec2", endpoint_url=place.sandbox.endpoint, region_name="eu-central-1", **keys)
 
 
 def running(place: Workplace) -> list[str]:
@@ -96,6 +97,12 @@ def test_from_a_branch_to_what_runs(place: Workplace) -> None:
     assert instance in drift.told()
     # It only looked: the next look finds the same.
     assert not place.run("drift", workflow="rehost-drift.yml").succeeded
+
+    called = {name.replace(".", ":", 1) for name in place.sandbox.calls("preview")}
+    looking = {action for each in statements("operator") if each.sid.startswith("Look") for action in each.actions}
+    assert "ec2:DescribeInstances" in called
+    assert called - FREE <= looking, "the role of `preview` needs more than docs/gitops.md says"
+    assert "ec2.RunInstances" in place.sandbox.calls("production")
 
 
 def test_a_wrong_spec_ends_before_anything_is_asked(place: Workplace) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 from tools import engine
@@ -13,8 +12,8 @@ from tools.ci.forge import Forge, git
 from tools.ci.job import Action, Call
 
 
-def actions(forge: Forge, artifacts: Path, credentials: Mapping[str, str]) -> dict[str, Action]:
-    """By name: the estate is checked out of the forge, rehost is this repository and its virtual environment, AWS is whom `credentials` reach."""
+def actions(forge: Forge, artifacts: Path) -> dict[str, Action]:
+    """By name: the estate is checked out of the forge, rehost is this repository and its virtual environment, AWS is a sandbox."""
 
     def checkout(call: Call) -> None:
         if "repository" in call.inputs:
@@ -58,7 +57,9 @@ def actions(forge: Forge, artifacts: Path, credentials: Mapping[str, str]) -> di
         call.path.append(str(engine.ensure(Progress()).directory))
 
     def aws(call: Call) -> None:
-        call.environment.update({**credentials, "AWS_REGION": call.inputs["aws-region"]})
+        # The sandbox takes any key, and counts calls by it: so the role can be told from what it called.
+        call.environment.update(credentials(call.inputs["role-to-assume"].rpartition("/")[2]))
+        call.environment["AWS_REGION"] = call.inputs["aws-region"]
 
     def upload(call: Call) -> None:
         target = artifacts / call.inputs["name"]
@@ -74,6 +75,10 @@ def actions(forge: Forge, artifacts: Path, credentials: Mapping[str, str]) -> di
         "aws-actions/configure-aws-credentials": aws,
         "pulumi/actions": pulumi,
     }
+
+
+def credentials(role: str) -> dict[str, str]:
+    return {"AWS_ACCESS_KEY_ID": role, "AWS_SECRET_ACCESS_KEY": "sandbox"}
 
 
 def _empty(folder: Path) -> None:

@@ -174,7 +174,11 @@ class Job:
             file.write_text("")
         variables = {
             **self.base,
-            **{f"GITHUB_{key.upper()}": str(value) for key, value in self.github.items() if isinstance(value, str)},
+            **{
+                f"GITHUB_{key.upper()}": value
+                for key, value in self.github.items()
+                if isinstance(value, str) and key != "token"  # a step gets it where it says so
+            },
             "GITHUB_ACTIONS": "true",
             "CI": "true",
             "GITHUB_WORKSPACE": str(self.workspace),

@@ -9,16 +9,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import yaml
+
+from sandbox import Sandbox
 from tools._paths import VENV
-from tools.ci.actions import actions
+from tools.ci.actions import actions, credentials
 from tools.ci.forge import IDENTITY, MAIN, Forge, PullRequest, git
 from tools.ci.job import Job, JobResult, StepResult
 from tools.environment import backend_url, project_environment
 
 STACK = "prod"
 REGION = "eu-central-1"
-#: The sandbox takes any key.
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "sandbox", "AWS_SECRET_ACCESS_KEY": "sandbox"}
 PASSPHRASE = "a passphrase of the estate"
 _OURS = ("PATH", "VIRTUAL_ENV", "PULUMI_BACKEND_URL", "PULUMI_CONFIGPASSPHRASE")
 
@@ -29,7 +30,7 @@ class Workplace:
 
     folder: Path
     forge: Forge
-    endpoint: str
+    sandbox: Sandbox
     database: Path
     connector_idle: float = 20.0
     on_step: Callable[[StepResult], None] = lambda _: None
@@ -55,7 +56,7 @@ class Workplace:
             **outside,
             **{name: value for name, value in self._prepared.items() if name not in _OURS},
             "PATH": ":".join(path),
-            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ENDPOINT_URL": self.sandbox.endpoint,
             "AWS_EC2_METADATA_DISABLED": "true",
             "REHOST_CONNECTOR_IDLE": str(self.connector_idle),
         }
@@ -80,7 +81,7 @@ class Workplace:
     def job_environment(self) -> dict[str, str]:
         """What a machine needs on top to have rehost, Pulumi with its state, and AWS."""
         return {
-            **CREDENTIALS,
+            **credentials("person"),
             "AWS_REGION": REGION,
             "PATH": self._prepared["PATH"],
             "VIRTUAL_ENV": str(VENV),
@@ -131,14 +132,15 @@ class Workplace:
             event = self.forge.event(Path(scratch), request)
             file = Path(scratch) / workflow
             file.write_text(git(self.forge.repository, "show", f"{event['sha']}:.github/workflows/{workflow}"))
+            environment = yaml.safe_load(file.read_text())["jobs"][job]["environment"]
             runner = Job(
                 self.workspace,
                 self.machine,
                 event,
-                actions(self.forge, self.artifacts, CREDENTIALS),
+                actions(self.forge, self.artifacts),
                 variables={
                     "PULUMI_BACKEND_URL": backend_url(self.backend),
-                    "AWS_ROLE": "arn:aws:iam::123456789012:role/rehost",
+                    "AWS_ROLE": f"arn:aws:iam::123456789012:role/{environment}",
                 },
                 secrets={"PULUMI_CONFIGPASSPHRASE": PASSPHRASE, "REHOST_DATABASE": self.database_url},
                 on_step=self.on_step,
