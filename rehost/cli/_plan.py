@@ -11,28 +11,21 @@ from typing import Annotated
 
 import typer
 
-from rehost.aws import Aws, AwsError, AwsSettings
 from rehost.cli._estate import load_estate
 from rehost.cli._output import Exit, fail, print_json, tell
 from rehost.cli._output import escape as escaped
+from rehost.cli._plan_asked import known_of, sources_are_near, used_images, with_sizes
 from rehost.cli._project import Project, find_project
-from rehost.connector import database_path, is_embedded
-from rehost.control import ControlError, ControlPlane
 from rehost.plan import (
     Base,
     BaseUnreadable,
-    Known,
     Plan,
     PlanError,
-    Preview,
     as_html,
     as_markdown,
-    ask_control,
     base_of,
-    candidates,
     default_base,
     make_plan,
-    nothing_known,
     policy_files,
     read_policies,
     read_preview,
@@ -69,6 +62,12 @@ def plan(
     ] = Format.MARKDOWN,
     output: Annotated[Path | None, typer.Option(help="The file to write into; default: standard output.")] = None,
     aws: Annotated[bool, typer.Option(help="Ask AWS whether an instance uses an image that goes.")] = True,
+    sources: Annotated[
+        bool | None,
+        typer.Option(
+            help="Ask the sources for sizes that nobody knows yet; default: where the control plane is a file here."
+        ),
+    ] = None,
     database: Annotated[
         str | None, typer.Option(help="The control plane's URL; default REHOST_DATABASE, else the project's.")
     ] = None,
@@ -80,7 +79,7 @@ def plan(
     """
     project = find_project(database)
     try:
-        made = _made(project, preview, base, specs, policies, prices, ask_aws=aws)
+        made = _made(project, preview, base, specs, policies, prices, ask_aws=aws, sources=sources)
     except PlanError as error:
         fail(error, Exit.USAGE)
     _write(made, format_, output)
@@ -102,6 +101,7 @@ def _made(
     prices: Path | None,
     *,
     ask_aws: bool,
+    sources: bool | None,
 ) -> Plan:
     """Raises PlanError, of what is wrong with what was given."""
     seen = read_preview(_content(preview), preview)
@@ -109,11 +109,13 @@ def _made(
     folder = _policies_folder(project, policies)
     rules = read_policies(folder) if folder else []
     table = read_prices(prices.read_bytes() if _is_file(prices) else None, str(prices)) if prices else read_prices()
-    known = _known(project, seen)
     missing: list[str] = []
+    known = known_of(project, seen, estate)
+    if sources_are_near(project, sources):
+        known = with_sizes(known, seen, estate, root, missing)
     with _opened_base(base, root, specs if specs.exists() else root / specs, missing) as before:
         notes = _edited(before, folder, root)
-        used = _used(seen, known, missing) if ask_aws else None
+        used = used_images(seen, known, missing) if ask_aws else None
         return make_plan(
             estate,
             seen,
@@ -151,20 +153,6 @@ def _policies_folder(project: Project, given: Path | None) -> Path | None:
     return usual if usual.is_dir() else None
 
 
-def _known(project: Project, preview: Preview) -> Known:
-    """What the control plane tells; that it cannot be asked is part of the plan, not the end of it."""
-    if is_embedded(project.database) and not database_path(project.database, project.root).exists():
-        return nothing_known("there is no control plane here (REHOST_DATABASE names another one)")
-    try:
-        control = ControlPlane.open(project.database)
-        try:
-            return ask_control(control, preview.stack)
-        finally:
-            control.close()
-    except ControlError as error:
-        return nothing_known(str(error))
-
-
 @contextmanager
 def _opened_base(given: str | None, root: Path, specs: Path, missing: list[str]) -> Iterator[Base | None]:
     """The base that was asked for, else the usual one; without that, the plan says so."""
@@ -194,25 +182,12 @@ def _edited(base: Base | None, folder: Path | None, root: Path) -> list[str]:
     if base is None or folder is None or not folder.resolve().is_relative_to(root.resolve()):
         return []
     before = base.folder / folder.resolve().relative_to(root.resolve())
+    if base.commit is None and not before.is_dir():
+        return []  # a folder of specs alone says nothing of policies
     was = {each.relative_to(before): each.read_bytes() for each in policy_files(before)} if before.is_dir() else {}
     now = {each.relative_to(folder): each.read_bytes() for each in policy_files(folder)}
     names = sorted(str(each) for each in was.keys() | now.keys() if was.get(each) != now.get(each))
     return [f"this change edits the policies that judge it: {', '.join(names)}"] if names else []
-
-
-def _used(preview: Preview, known: Known, missing: list[str]) -> set[str] | None:
-    """Those of the images that go which an instance uses; None where AWS did not say."""
-    images = candidates(preview, known)
-    if not images:
-        return set()
-    job = next(each.inputs for each in preview.resources if each.kind == "ReplicationJob")
-    profile = next((value for key, value in preview.config.items() if key.endswith(":profile")), None)
-    asked = Aws(AwsSettings(region=job.get("region"), profile=profile, endpoint=job.get("endpoint")))
-    try:
-        return set(asked.images.in_use(images))
-    except AwsError as error:
-        missing.append(f"AWS could not be asked: {error}")
-        return None
 
 
 def _write(made: Plan, format_: Format, output: Path | None) -> None:

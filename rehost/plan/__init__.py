@@ -6,6 +6,7 @@ from rehost.plan._html import as_html
 from rehost.plan._known import Known, KnownServer, ask_control, nothing_known
 from rehost.plan._make import make_plan
 from rehost.plan._markdown import LIMIT, as_markdown
+from rehost.plan._movement import full_copies
 from rehost.plan._plan import Plan
 from rehost.plan._policies import Policy, Verdict, policy_files, read_policies
 from rehost.plan._preview import Preview, read_preview
@@ -33,6 +34,7 @@ __all__ = [
     "base_of",
     "candidates",
     "default_base",
+    "full_copies",
     "make_plan",
     "nothing_known",
     "policy_files",

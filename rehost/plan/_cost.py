@@ -29,7 +29,7 @@ class Monthly:
 
     @property
     def total(self) -> float:
-        return sum(self.parts.values())
+        return sum(self.parts.values(), 0.0)
 
     def __add__(self, other: Monthly) -> Monthly:
         return Monthly(
@@ -56,7 +56,7 @@ class Cost:
     def of(self, servers: Iterable[str]) -> tuple[float, Monthly, Monthly]:
         """Once, before and after, of some of the servers."""
         found = [self.servers[each] for each in servers if each in self.servers]
-        once = sum(each.once or 0.0 for each in found)
+        once = sum((each.once or 0.0 for each in found), 0.0)
         return once, sum((each.before for each in found), Monthly()), sum((each.after for each in found), Monthly())
 
     def as_dict(self) -> dict[str, Any]:

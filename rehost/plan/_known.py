@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from rehost.control import Application, ControlPlane, Image, JobStatus, Run, RunDisk, RunState, lag_of
+from rehost.spec import Estate
 
 #: Runs of a job that are looked at for rates and sizes.
 RUNS = 20
@@ -51,15 +54,13 @@ def nothing_known(why: str, now: datetime | None = None) -> Known:
     return Known(now or datetime.now(UTC), why)
 
 
-def ask_control(control: ControlPlane, stack: str) -> Known:
+def ask_control(control: ControlPlane, stack: str, estate: Estate) -> Known:
     """Everything in a handful of queries, however many servers there are. Raises ControlError."""
     now = control.now()
     statuses = control.status(stack=stack)
     ids = [each.job.id for each in statuses]
     history, images = control.history(ids, limit=RUNS), control.standing_images(ids)
-    servers = {
-        server: KnownServer(disks=sizes, full_bytes=used) for server, (sizes, used) in _catalogued(control).items()
-    }
+    servers = _catalogued(control, estate)
     for each in statuses:
         runs = history[each.job.id]
         seen = servers.get(each.job.spec.server, KnownServer())
@@ -120,12 +121,19 @@ def _rates(
     return {source: total / seconds for source, (total, seconds) in sent.items()}
 
 
-def _catalogued(control: ControlPlane) -> dict[str, tuple[tuple[int, ...], int | None]]:
-    """What discovery found of servers that no run has read yet, by the names that sources give them."""
-    found = {}
+def _catalogued(control: ControlPlane, estate: Estate) -> dict[str, KnownServer]:
+    """What discovery found of the spec's servers, for those that no run has read yet."""
+    seen = {}
     for each in control.catalogs.servers():
         sizes = tuple(int(disk["size"]) for disk in each.disks if disk.get("size"))
         used = sum(int(disk["allocated"]) for disk in each.disks if disk.get("allocated"))
         if sizes and each.gone_at is None:
-            found[each.name] = (sizes, used or None)
-    return found
+            found = KnownServer(disks=sizes, full_bytes=used or None)
+            seen[each.source_name, _key(each.locator)] = found
+            seen[each.source_name, _key({"name": each.name})] = found
+    places = {name: (server.source.name, _key(server.locator)) for name, server in estate.servers.items()}
+    return {name: seen[place] for name, place in places.items() if place in seen}
+
+
+def _key(locator: Mapping[str, Any]) -> str:
+    return json.dumps(dict(locator), sort_keys=True)

@@ -17,7 +17,7 @@ from rehost.plan._policies import Policy, judge
 from rehost.plan._preview import DELETE, REPLACE, Preview, Resource, together
 from rehost.plan._prices import Prices
 from rehost.plan._retention import going
-from rehost.plan._risks import risks
+from rehost.plan._risks import SERVING, risks
 from rehost.plan._views import ApplicationView, Views, views
 from rehost.spec import Estate
 from rehost.waves import named
@@ -109,13 +109,20 @@ def _settings(estate: Estate, name: str) -> Mapping[str, Any]:
 
 def _outages(found: Views, estate: Estate, known: Known) -> Iterator[Outage]:
     for each in found.applications:
-        if each.enters != "cutover":
-            continue
         wave = estate.waves.get(each.wave or "")
         window = wave.window if wave else None
         opens, closes = (window.opens, window.closes) if window else (None, None)
-        seconds, told = _estimate(each, known)
-        yield Outage(each.name, each.wave, opens, closes, seconds, told, each.owner)
+        if each.enters == "cutover":
+            seconds, told = _estimate(each, known)
+            yield Outage(each.name, each.wave, opens, closes, seconds, told, each.owner)
+        elif (
+            each.to in SERVING
+            and not each.enters
+            and (out := [server.name for server in each.servers if server.is_away])
+        ):
+            # No window holds for this: it happens when somebody carries it out.
+            told = f"{named(out)} serve, and are away while they are restarted or replaced; how long was not measured"
+            yield Outage(each.name, each.wave, None, None, None, told, each.owner)
 
 
 def _estimate(each: ApplicationView, known: Known) -> tuple[float | None, str]:

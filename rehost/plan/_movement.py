@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rehost.plan._known import Known
-from rehost.plan._preview import CREATE, DELETE, REPLACE, SAME, Resource
+from rehost.plan._known import Known, nothing_known
+from rehost.plan._preview import CREATE, DELETE, REPLACE, SAME, Preview, Resource
+
+_NOTHING = nothing_known("it was not asked")
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,12 @@ def movement(jobs: Iterable[Resource], cut_over: Mapping[str, str], known: Known
             moves[server] = Move(server, source, why, count, seconds, False)
     sources = {each.source for each in moves.values()}
     return Movement(tuple(moves.values()), {source: rate for source, rate in known.rates.items() if source in sources})
+
+
+def full_copies(preview: Preview) -> list[str]:
+    """Servers whose next run copies everything because of this change."""
+    jobs = (each for each in preview.resources if each.kind == "ReplicationJob")
+    return [move.server for job in jobs if (move := _full(job, _NOTHING)) is not None]
 
 
 def _full(job: Resource, known: Known) -> Move | None:

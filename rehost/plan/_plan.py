@@ -34,7 +34,7 @@ class Concern:
 
 @dataclass(frozen=True)
 class Outage:
-    """Of one application that this change cuts over. Seconds; None where something of it was never measured."""
+    """Of one application that this change cuts over, or whose serving instances it restarts. Seconds; None where something of it was never measured."""
 
     application: str
     wave: str | None

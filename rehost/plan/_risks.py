@@ -14,7 +14,8 @@ from rehost.waves import named
 #: The gravest first: data that only one place has; steps without a way back; what can be made again.
 LOST, FINAL, REMOVED = "lost", "final", "removed"
 _ORDER = (LOST, FINAL, REMOVED)
-_SERVING = frozenset({"cutover", "complete"})
+#: Phases in which instances do the work of the sources.
+SERVING = frozenset({"cutover", "complete"})
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def _of_application(each: ApplicationView) -> Iterator[Risk]:
     if each.enters == "complete":
         message = f"{each.name} becomes complete: replication ends, and there is no way back to its sources"
         yield Risk(FINAL, "complete", each.name, servers, message)
-    serving = each.came_from in _SERVING
+    serving = each.came_from in SERVING
     if serving and each.to in ("replicate", "test"):
         stopped = [server for server, what in each.power.items() if what in ("off", "quiesce")]
         back = "; its sources run again as before the cutover" if stopped else ""
@@ -96,7 +97,7 @@ def _of_application(each: ApplicationView) -> Iterator[Risk]:
     goes_as_a_whole = each.to is None or (serving and each.to in ("replicate", "test"))
     cutting = each.enters == "cutover"  # the test's instances go, which is what a cutover is
     if not (goes_as_a_whole or cutting):
-        yield from _of_servers(each, each.servers, _SERVING if serving else frozenset())
+        yield from _of_servers(each, each.servers, SERVING if serving else frozenset())
 
 
 def _of_servers(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from rehost.plan._cost import PARTS
@@ -11,6 +12,10 @@ from rehost.plan._risks import FINAL, LOST
 from rehost.plan._text import count, moment, money, size, span
 from rehost.plan._views import ApplicationView
 from rehost.waves import named
+
+#: Of applications that have a row each in the open.
+MANY = 30
+_HEAD = ("wave", "application", "phase", "replication", "instances", "to move", "a month")
 
 Rows = Sequence[Sequence[str]]
 #: A text, a list, or a table with its head.
@@ -23,7 +28,8 @@ def every(plan: Plan) -> Iterator[tuple[str, bool, list[Content]]]:
     yield "What cannot be undone", False, _irreversible(plan)
     yield "What stands against it", False, _against(plan)
     yield "By wave and application", False, _overview(plan)
-    yield "Phases", False, _phases(plan)
+    yield "By application", True, _by_application(plan)
+    yield "Phases", len(plan.views.applications) > MANY, _phases(plan)
     yield "Outage windows", False, _outages(plan)
     yield "Bytes to move", False, _movement(plan)
     yield "Images and snapshots that go", False, _retention(plan)
@@ -53,28 +59,50 @@ def _of(what: str) -> str:
 
 
 def _overview(plan: Plan) -> list[Content]:
-    head = ("wave", "application", "phase", "replication", "instances", "to move", "a month")
-    rows = []
-    untouched = 0
-    for _wave, name, applications in plan.waves:
-        for each in applications:
-            if each.is_touched:
-                rows.append(_row(plan, name, each))
-            else:
-                untouched += 1
-    alone = [each for each in plan.views.alone if each.lines]
-    if alone:
-        whole = ApplicationView("", None, "replicate", "replicate", (), tuple(alone))
-        rows.append(_row(plan, "-", whole, "servers of no application"))
-    rest = count(untouched, "application")
-    blocks: list[Content] = [(head, rows)] if rows else []
+    """A row an application; where there are many, a row a wave, and the applications are folded away."""
+    rows = _applications(plan)
+    if len(rows) > MANY:
+        rows = _by_wave(plan)
+    blocks: list[Content] = [(_HEAD, rows)] if rows else []
+    untouched = sum(not each.is_touched for each in plan.views.applications)
     if untouched:
+        rest = count(untouched, "application")
         blocks.append(f"{rest} {'stays as it is' if untouched == 1 else 'stay as they are'}.")
     if plan.views.others:
-        blocks.append(
-            f"Besides, {count(len(plan.views.others), 'resource')} not of rehost: {named((f'{each.op} {each.name}' for each in plan.views.others), 5)}."
-        )
+        shown = named((f"{each.op} {each.name}" for each in plan.views.others), 5)
+        blocks.append(f"Besides, {count(len(plan.views.others), 'resource')} not of rehost: {shown}.")
     return blocks
+
+
+def _by_application(plan: Plan) -> list[Content]:
+    rows = _applications(plan)
+    return [(_HEAD, rows)] if len(rows) > MANY else []
+
+
+def _applications(plan: Plan) -> list[Sequence[str]]:
+    rows = [
+        _row(plan, name, each) for _wave, name, applications in plan.waves for each in applications if each.is_touched
+    ]
+    alone = tuple(each for each in plan.views.alone if each.lines)
+    if alone:
+        whole = ApplicationView("", None, "replicate", "replicate", (), alone)
+        rows.append(_row(plan, "-", whole, "servers of no application"))
+    return rows
+
+
+def _by_wave(plan: Plan) -> list[Sequence[str]]:
+    rows = []
+    for _wave, name, applications in plan.waves:
+        touched = [each for each in applications if each.is_touched]
+        if touched:
+            servers = tuple(server for each in touched for server in each.servers)
+            whole = ApplicationView("", name, None, None, (), servers)
+            steps = Counter(_phase(each) for each in touched)
+            phases = ", ".join(f"{number} {step}" for step, number in steps.most_common(4))
+            rows.append(
+                (*_row(plan, name, whole, count(len(touched), "application"))[:2], phases, *_row(plan, name, whole)[3:])
+            )
+    return rows
 
 
 def _row(plan: Plan, wave: str, each: ApplicationView, title: str = "") -> Sequence[str]:

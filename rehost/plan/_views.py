@@ -41,6 +41,11 @@ class ServerView:
     job: Resource | None
     instance: Resource | None
 
+    @property
+    def is_away(self) -> bool:
+        """Whether its instance is stopped on the way, or another one takes its place."""
+        return self.instance is not None and (self.instance.op == REPLACE or _stops(self.instance))
+
     def as_dict(self) -> dict[str, Any]:
         return {
             "name": self.name,

@@ -29,11 +29,12 @@ _MODES = {"uefi": "uefi", "legacy-bios": "bios"}
 
 @dataclass
 class Told:
-    """By server: its concerns, the bytes of its disks, and what else is known of it."""
+    """By server: its concerns, the bytes of its disks, those in use where the source knows, and what else is known of it."""
 
     raws: dict[str, list[Raw]] = field(default_factory=dict)
     sizes: dict[str, list[int]] = field(default_factory=dict)
     facts: dict[str, Mapping[str, object]] = field(default_factory=dict)
+    allocated: dict[str, int] = field(default_factory=dict)
 
 
 def ask(estate: Estate, servers: Collection[str], base: Path) -> Told:
@@ -50,6 +51,7 @@ def ask(estate: Estate, servers: Collection[str], base: Path) -> Told:
             told.raws.update(answer.raws)
             told.sizes.update(answer.sizes)
             told.facts.update(answer.facts)
+            told.allocated.update(answer.allocated)
     return told
 
 
@@ -71,6 +73,9 @@ def _ask_one(spec: SourceSpec, servers: list[Server], base: Path) -> Told:
             if isinstance(found, DiscoveredServer):
                 told.sizes[server.name] = [disk.size for disk in found.disks]
                 told.facts[server.name] = found.facts
+                used = [disk.allocated for disk in found.disks if disk.allocated is not None]
+                if len(used) == len(found.disks):
+                    told.allocated[server.name] = sum(used)
         return told
     finally:
         source.close()

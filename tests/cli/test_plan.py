@@ -35,6 +35,7 @@ def test_a_plan_is_written_in_each_format(command: Command) -> None:
     assert said.code == 0, said.err
     assert "3 servers change" in said.out
     assert "there is no control plane here" in said.out
+    assert "what the sources know of db-01, web-01, wiki-01: " in said.out
     assert "there is no base to compare with" in said.out
     said = command("plan", "--preview", "preview.json", "--format", "json")
     assert said.json["version"] == "rehost.plan/v1"
@@ -127,7 +128,7 @@ def test_the_control_plane_tells_where_it_is_and_its_absence_is_said(command: Co
     control.catalogs.take("someone", None)
     disks = [{"key": "a", "size": 10 << 30, "allocated": 4 << 30}]
     control.catalogs.put(
-        "dc1", "someone", [{"name": "web-01", "locator": {"name": "web-01"}, "disks": disks, "facts": {}}]
+        "dc1", "someone", [{"name": "web", "locator": {"path": "web-01.raw"}, "disks": disks, "facts": {}}]
     )
     control.close()
     said = command("plan", "--preview", "preview.json", "--format", "json")

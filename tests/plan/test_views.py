@@ -89,6 +89,17 @@ def test_an_outage_has_its_window_its_days_and_its_estimate(tmp_path: Path, know
     assert outage.seconds is None, "no launch of it was measured"
 
 
+def test_instances_that_serve_and_are_restarted_are_an_outage(tmp_path: Path, known: Known) -> None:
+    def outages(steps: Steps, text: str) -> list[tuple[str, bool]]:
+        return [(each.application, each.opens is None) for each in planned(tmp_path, steps, known, text).outages]
+
+    larger = Steps().instance("update", "db-01", instanceType="m5.large")
+    assert outages(larger, CUTOVER) == [("shop", True)], "no window holds for it"
+    assert outages(larger, SPEC.replace("phase: replicate", "phase: test")) == []
+    assert outages(Steps().instance("update", "db-01", tags={"a": "b"}), CUTOVER) == []
+    assert outages(Steps().instance("replace", "db-01"), CUTOVER) == [("shop", True)]
+
+
 def test_a_preview_of_another_spec_is_noticed(tmp_path: Path, known: Known) -> None:
     def notes(steps: Steps, text: str = SPEC) -> str:
         return " ".join(planned(tmp_path, steps, known, text).notes)
