@@ -1,6 +1,10 @@
 """The spec language: YAML files in, an estate or all of their errors out."""
 
+from rehost.spec._excerpts import Excerpts
+from rehost.spec._explain import Explained, NoSuchKey, explain
+from rehost.spec._files import read
 from rehost.spec._findings import Finding, Position, SpecErrors
+from rehost.spec._formats import as_github, as_sarif, as_text
 from rehost.spec._load import check, load
 from rehost.spec._model import (
     Application,
@@ -26,11 +30,14 @@ __all__ = [
     "Application",
     "Check",
     "Estate",
+    "Excerpts",
+    "Explained",
     "Finding",
     "Group",
     "ImageOptions",
     "LaunchConfig",
     "NetworkInterface",
+    "NoSuchKey",
     "Notification",
     "Position",
     "PostLaunchAction",
@@ -41,8 +48,13 @@ __all__ = [
     "Volume",
     "Wave",
     "Window",
+    "as_github",
+    "as_sarif",
+    "as_text",
     "check",
+    "explain",
     "group_order",
     "load",
+    "read",
     "schema",
 ]

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from rehost.spec._rules import RULES
 from rehost.spec._schema import schema
 
 _REGION = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -18,7 +19,17 @@ _TYPES = {"string": "text", "integer": "whole number", "boolean": "`true` or `fa
 
 def render(page: str) -> str:
     """The page with its tables made anew. Raises KeyError where a region names no definition of the schema."""
-    return _REGION.sub(lambda found: found[1] + table(found[2]) + found[3], page)
+    return _REGION.sub(lambda found: found[1] + _region(found[2]) + found[3], page)
+
+
+def _region(name: str) -> str:
+    return rules() if name == "rules" else table(name)
+
+
+def rules() -> str:
+    """What each rule is about."""
+    rows = [f"| {', '.join(f'`{name}`' for name in names)} | {text} |" for names, text in RULES]
+    return "\n".join(["", "| rule | what is wrong |", "|---|---|", *rows, "", ""])
 
 
 def table(definition: str) -> str:

@@ -20,7 +20,7 @@ MAX_ERRORS = 1000
 #: So many names are still worth listing where none is near.
 _FEW = 12
 #: Up to so many, a word is compared with each of them.
-_MANY = 200
+_MANY = 40
 #: No name of the spec is longer.
 _LONG = 100
 

@@ -14,8 +14,10 @@ from rehost.spec import (
     _launch_limits,
     _limits,
     _schema,
+    _secrets,
     _times,
     _user_data,
+    _versions,
     _yaml,
 )
 from rehost.spec._files import Folder
@@ -50,8 +52,13 @@ def check(folder: Path, *, root: Path | None = None) -> tuple[Estate | None, lis
     for name, content in place.read().items():
         document = _yaml.parse(content, name)
         found.update(document.findings)
+        if old := _versions.finding(document):
+            found.add(old)
+            merged.unsure.update(SECTIONS)
+            continue
         if document.is_whole and document.data is not None:
             found.update(_against_schema(document, merged))
+            found.update(bounded(_secrets.findings(document)))
         found.update(bounded(merged.add(document)))
     if place.findings:
         found.update(place.findings)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rehost.spec import _redaction as redaction
 from rehost.spec._findings import Finding, Position, closest, nearest, short, shown
 from rehost.spec._yaml import Document, Path
 
@@ -18,6 +19,10 @@ _WORDS = {
     "boolean": "true or false",
     "number": "a number",
 }
+
+_CREDENTIALS = {"username": {"env": "VC_USER"}, "password": {"env": "VC_PASSWORD"}}
+
+_ENOUGH = 500  # characters of a value: more than are shown
 
 Told = Iterator[tuple[Path, Finding]]
 
@@ -75,7 +80,18 @@ def _unknown_keys(error: Any, path: Path, document: Document) -> Told:
     for key in error.instance:
         if key not in known:
             message = f"unknown key {shown(key)} in {_named(path)}"
-            yield path, Finding.at(document.at_key((*path, key)), "unknown-key", message, nearest(key, known))
+            where = document.at_key((*path, key))
+            if _is_secret(key, error.instance[key]) and closest(key, known) is None:
+                way = next((f"{each}: {_flow(_CREDENTIALS)}" for each in ("credentials",) if each in known), "")
+                message += ", and a secret has no place in a spec"
+                hint = f"refer to it: {way}" if way else "keys that take a secret take a reference: {env: NAME}"
+                yield (*path, key), Finding.at(where, "secret-value", message, hint)
+            else:
+                yield path, Finding.at(where, "unknown-key", message, nearest(key, known))
+
+
+def _is_secret(key: str, value: Any) -> bool:
+    return redaction.is_telling(key) and isinstance(value, str | int | float) and not isinstance(value, bool)
 
 
 def _missing(error: Any, path: Path, where: Position, what: str) -> Told:
@@ -119,7 +135,7 @@ def _one_key_of(keys: list[str], error: Any, path: Path, document: Document) -> 
 def _wrong_type(error: Any, where: Position, what: str) -> Finding:
     if error.schema.get("writeOnly"):
         message = f"{what} must be a reference to a secret, never the secret itself"
-        hint = "specs are kept in git and read by many; for example {env: VC_PASSWORD}"
+        hint = f"specs are kept in git and read by many; {_advice(error)}"
         return Finding.at(where, "secret-value", message, hint)
     wanted = _WORDS.get(str(error.validator_value), str(error.validator_value))
     return Finding.at(where, "wrong-type", f"{what} must be {wanted}, not {_found(error)}", _type_hint(error))
@@ -151,7 +167,7 @@ def _found(error: Any) -> str:
         return "a mapping"
     if isinstance(value, list):
         return "a list"
-    return f"the number {value}" if isinstance(value, int | float) else shown(value)
+    return f"the number {value}" if isinstance(value, int | float) else shown(redaction.masked(str(value)[:_ENOUGH]))
 
 
 def _type_hint(error: Any) -> str:

@@ -11,6 +11,9 @@ from rehost.spec._findings import Finding, shown
 #: Of one file. A file of this size holds some 4,000 servers; an estate may have any number of files.
 MAX_BYTES = 1 << 20
 
+#: Values in one file: more would be a megabyte of commas, which costs seconds and hundreds of megabytes.
+MAX_VALUES = 50_000
+
 MAX_DEPTH = 40
 TOO_DEEP = f"this is nested more than {MAX_DEPTH} deep"
 
@@ -38,6 +41,11 @@ def decode(content: bytes, path: str) -> str | Finding:
     return text
 
 
+def lines_of(text: str) -> list[str]:
+    """The lines as the parser counts them."""
+    return _BREAK.split(text)
+
+
 def _place(text: str, offset: int) -> tuple[int, int]:
     line, start = 1, 0
     for found in _BREAK.finditer(text, 0, offset):
@@ -51,7 +59,13 @@ def explain(error: yaml.YAMLError, text: str, path: str) -> Finding:
     if mark is None:
         return Finding(path, 1, 1, f"this is not YAML: {shown(str(error))}", rule="syntax")
     assert isinstance(error, yaml.MarkedYAMLError)  # noqa: S101 - for mypy: only such an error has a mark
-    lines = _BREAK.split(text)
+    lines = lines_of(text)
+    if re.search("directive|document start|incompatible", f"{error.context} {error.problem}"):
+        # The parsers blame different lines for one that begins with %.
+        percent = next((n for n, line in enumerate(lines[: mark.line + 1]) if line.startswith("%")), None)
+        if percent is not None:
+            hint = "text needs quotes there, and directives are not part of the spec language"
+            return Finding(path, percent + 1, 1, "a line cannot begin with %", hint, rule="syntax")
     rest = lines[mark.line][mark.column :] if mark.line < len(lines) else ""
     is_last = not rest.strip() and not "".join(lines[mark.line + 1 :]).strip()
     at_opening, rule, message, hint = _told(error.context or "", error.problem or "", rest, is_last)
@@ -81,6 +95,8 @@ def _told(context: str, problem: str, rest: str, is_last: bool) -> tuple[bool, s
         if rest.startswith("\t"):
             return False, "tab", "a tab stands here", "YAML is indented with spaces"
         return False, "syntax", f"text cannot begin with {rest[:1]}", "put it in quotes"
+    if context in ("while scanning an alias", "while scanning an anchor"):
+        return True, "syntax", f"text cannot begin with {'*' if 'alias' in context else '&'}", "put it in quotes"
     if "mapping values" in problem:
         hint = (
             "text with ': ' in it needs quotes; otherwise a colon is missing before this, or the indentation is wrong"

@@ -121,8 +121,10 @@ def _mark(closed: bytearray, spec: Merged, path: Path) -> None:
     for day in days:
         if day in _DAYS:
             start = _DAYS.index(day) * _DAY + begin
-            for minute in range(start, start + ((end - begin) % _DAY or _DAY)):
-                closed[minute % len(closed)] = 1
+            last = start + ((end - begin) % _DAY or _DAY)
+            for first, behind in ((start, min(last, len(closed))), (0, last - len(closed))):  # Sunday night goes on
+                if behind > first:
+                    closed[first:behind] = b"\1" * (behind - first)
 
 
 def _minutes(text: str | None) -> int | None:

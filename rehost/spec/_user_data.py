@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rehost.spec import _inherit
-from rehost.spec._files import Folder
+from rehost.spec._files import Folder, Outside, content_of
 from rehost.spec._findings import Finding, short
 from rehost.spec._inherit import SECTION
 from rehost.spec._merge import Merged
@@ -73,11 +73,14 @@ def _text(spec: Merged, folder: Folder, config: str, kind: str, findings: list[F
         key, file = "file", folder.relative(place)
         what = "user data" if kind == "userData" else "configure script"
         try:
-            text = _content(place)
+            text = _content(place, folder)
         except (OSError, ValueError) as error:
             reason = (error.strerror if isinstance(error, OSError) else None) or "it is no UTF-8 text file"
             message = f"the {what} file {short(file)} cannot be read: {reason}"
-            findings.append(Finding.at(spec.place(*path, key), "unreadable", message))
+            rule, hint = "unreadable", ""
+            if isinstance(error, Outside):
+                rule, hint = "outside", "copy it into the project: what is launched is reviewed with the spec"
+            findings.append(Finding.at(spec.place(*path, key), rule, message, hint))
             return None
     if text is None:
         return None
@@ -135,11 +138,8 @@ def _size(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass"))
 
 
-def _content(place: Path) -> str:
+def _content(place: Path, folder: Folder) -> str:
     """The text, or the beginning of one that is too large anyway. With line feeds alone: alike in every check-out."""
-    if place.exists() and not place.is_file():
-        raise OSError(0, "it is not a file")
-    with place.open("rb") as file:
-        content = file.read(_ENOUGH)
+    content = content_of(place, folder.within, _ENOUGH)
     text = content.decode(errors="strict" if len(content) < _ENOUGH else "replace")
     return text.replace("\r\n", "\n")

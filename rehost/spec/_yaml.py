@@ -34,6 +34,7 @@ class Document:
     findings: list[Finding] = field(default_factory=list)
     values: dict[Path, tuple[int, int]] = field(default_factory=dict)  # line and column
     keys: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    ends: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)  # of scalars, by where they begin
     refused: set[Path] = field(default_factory=set)  # values that are not what was meant: their finding says why
 
     def at(self, path: Path) -> Position:
@@ -47,14 +48,14 @@ class Document:
         return Position(self.name, *self.keys[path]) if path in self.keys else self.at(path)
 
 
-def parse(content: bytes, name: str, *, loader: type[Any] | None = None) -> Document:
-    """Read one file; nothing that it may hold raises."""
+def parse(content: bytes, name: str, *, loader: type[Any] | None = None, with_ends: bool = False) -> Document:
+    """Read one file; nothing that it may hold raises. `with_ends`: the document's `ends` are filled in, which takes memory."""
     document = Document(name)
     text = _syntax.decode(content, name)
     if isinstance(text, Finding):
         document.findings.append(text)
         return document
-    builder = _Builder(document)
+    builder = _Builder(document, with_ends)
     try:
         for event in yaml.parse(text, Loader=loader or LOADER):
             builder.add(event)
@@ -83,14 +84,23 @@ class _Open:
 
 
 class _Builder:
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, with_ends: bool) -> None:
         self.document = document
+        self.with_ends = with_ends
         self.stack: list[_Open] = []
-        self.documents = 0
+        self.documents = self.events = 0
 
     def add(self, event: yaml.Event) -> None:
+        self.events += 1
+        if self.events > 2 * _syntax.MAX_VALUES:
+            message = f"the file has more than {_syntax.MAX_VALUES} values and was not read further"
+            self._find(event, "too-large", message, "spread it over several files")
+            self.document.data = None  # half of it would be checked for nothing
+            raise _Stop
         if isinstance(event, yaml.ScalarEvent):
             self._check(event)
+            if self.with_ends and event.end_mark is not None:
+                self.document.ends[_place_of(event)] = event.end_mark.line + 1, event.end_mark.column + 1
             self._place(plain(event.value) if event.implicit[0] else event.value, event)
         elif isinstance(event, yaml.CollectionStartEvent):
             self._check(event)

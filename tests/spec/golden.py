@@ -1,20 +1,19 @@
 """The wrong specs in `bad/` and what is to be said of each.
 
-`bad/NAME.yaml` is a spec of one file, `bad/NAME/` one of several; `bad/NAME.expected` has a line for each finding. To write
-those anew after a change of wording, and then to read the diff:
+`bad/NAME.yaml` is a spec of one file, `bad/NAME/` one of several; `bad/NAME.expected` is what `rehost validate` says of it in
+the repository's folder. To write those anew after a change of wording, and then to read the diff:
 
     python -m tests.spec.golden
 """
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
 
 from rehost import spec
 
-BAD = Path(__file__).parent / "bad"
+ROOT = Path(__file__).resolve().parents[2]
+BAD = ROOT / "tests" / "spec" / "bad"
 
 
 def cases() -> list[Path]:
@@ -25,25 +24,18 @@ def expected_file(case: Path) -> Path:
     return case.with_suffix(".expected") if case.is_file() else case.parent / f"{case.name}.expected"
 
 
-def findings(case: Path, project: Path) -> list[spec.Finding]:
-    """What is found in a project whose `specs` folder holds this case and nothing else."""
-    specs = project / "specs"
-    if case.is_dir():
-        shutil.copytree(case, specs)
-    else:
-        specs.mkdir()
-        shutil.copy(case, specs)
-    return spec.check(specs)[1]
+def findings(case: Path) -> list[spec.Finding]:
+    return spec.check(case, root=ROOT)[1]
 
 
-def lines(found: list[spec.Finding]) -> str:
-    return "".join(f"{finding} [{finding.rule}]\n" for finding in found)
+def text(found: list[spec.Finding]) -> str:
+    excerpts = spec.Excerpts(ROOT)
+    return "".join(f"{spec.as_text(finding, excerpts)}\n" for finding in found)
 
 
 def main() -> None:
     for case in cases():
-        with tempfile.TemporaryDirectory() as project:
-            expected_file(case).write_text(lines(findings(case, Path(project))), encoding="utf-8")
+        expected_file(case).write_text(text(findings(case)), encoding="utf-8")
 
 
 if __name__ == "__main__":

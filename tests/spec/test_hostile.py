@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from rehost import spec
 from rehost.spec import _findings, _yaml
 from rehost.spec._scalars import plain
-from rehost.spec._syntax import MAX_BYTES
+from rehost.spec._syntax import MAX_BYTES, MAX_VALUES
 
 SCHEMA = spec.schema()
 
@@ -37,6 +37,15 @@ def check(content: bytes | str) -> list[spec.Finding]:
             with pytest.raises(spec.SpecErrors) as errors:
                 spec.load(folder)
             assert list(errors.value.findings) == found
+        excerpts = spec.Excerpts(Path(project))
+        for finding in found:
+            lines = spec.as_text(finding, excerpts).split("\n")
+            assert len(lines) in (1, 3)
+            assert all(line.isprintable() for line in lines)
+            assert "\n" not in spec.as_github(finding, finding.path)
+        assert len(spec.as_sarif(found, {each.path: each.path for each in found}, "1")["runs"][0]["results"]) == len(
+            found
+        )
     for finding in found:
         assert finding.line >= 1
         assert finding.column >= 1
@@ -143,6 +152,13 @@ HOSTILE = {
     "dashes": ("- " * 50_000, "too-deep"),
     "indented": ("".join(" " * depth + "a:\n" for depth in range(1000)), "too-deep"),
     "large": ("#" * (MAX_BYTES + 1), "too-large"),
+    "values": ("a: [" + "a," * (2 * MAX_VALUES) + "]", "too-large"),
+    "blackouts": (
+        "schedules: {a: {every: 1d, blackouts: {"
+        + ", ".join(f'b{number}: {{from: "00:00", to: "23:59"}}' for number in range(9000))
+        + ', last: {from: "23:00", to: "00:10"}}}}',
+        "always-closed",
+    ),
     "numbers": ("servers: {" + ", ".join(f"k{number}: 1" for number in range(3000)) + "}", "too-many"),
     "unknown": ("".join(f"k{number}: 1\n" for number in range(3000)), "too-many"),
     "repeated": ("servers: {a: {locator: {disks: [" + "a," * 3000 + "]}}}", "too-many"),

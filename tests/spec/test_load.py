@@ -182,13 +182,21 @@ def test_a_finding_as_data(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     estate, (finding,) = spec.check(tmp_path / "specs")
     assert estate is None
-    assert str(finding) == "specs:1:1: there is no folder specs (a spec is a folder of .yaml files)"
+    assert str(finding) == "specs:1:1: there is no folder specs (a spec is a folder of .yaml files, or one of them)"
 
 
 def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
-    (tmp_path / "a.yaml").write_text("servers: {}")
-    (finding,) = spec.check(tmp_path / "a.yaml")[1]
-    assert (finding.rule, finding.message) == ("no-files", "a.yaml is not a folder")
+    (tmp_path / "a.txt").write_text("servers: {}")
+    (finding,) = spec.check(tmp_path / "a.txt")[1]
+    assert (finding.rule, finding.message) == ("no-files", "a.txt is neither a folder nor a .yaml file")
+
+
+def test_a_file_is_a_spec_by_itself(tmp_path: Path) -> None:
+    folder = write(tmp_path / "specs", "sources: {a: {type: images, path: x}}")
+    (folder / "b.yaml").write_text("sources: {b: {type: images, path: ../y}}", encoding="utf-8")
+    estate = spec.load(folder / "b.yaml")
+    assert estate.sources == {"b": spec.SourceSpec("b", {"type": "images", "path": (tmp_path / "y").as_posix()})}
+    assert spec.load(folder / "b.yaml", root=tmp_path).sources["b"].config["path"] == "y"
 
 
 def test_a_link_that_leads_nowhere_is_not_passed_over(tmp_path: Path) -> None:
