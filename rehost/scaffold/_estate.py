@@ -68,7 +68,7 @@ def estate_files(settings: Settings) -> list[NewFile]:
         "__main__.py": _ours("program"),
         "migration_specs/estate.yaml": _ours("estate.yaml"),
         "policies/estate.yaml": _ours("policies.yaml"),
-        "migration_specs/schema.json": json.dumps(schema(), indent=1) + "\n",
+        "migration_specs/schema.json": json.dumps(schema(), indent=2, ensure_ascii=False) + "\n",
     }
     for source, target in {**_EVERYWHERE, **PIPELINES[settings.pipeline]}.items():
         found[target] = _adapted(_ours(f"pipelines/{source}"), settings)

@@ -110,7 +110,7 @@ def test_a_wrong_spec_ends_before_anything_is_asked(place: Workplace) -> None:
     request = place.forge.open("wrong", "Mistype")
     preview = place.run("preview", request)
     assert preview.step("Validate the spec").outcome == "failure"
-    assert "estate.yaml:" in preview.step("Validate the spec").output
+    assert "::error file=migration_specs/estate.yaml,line=" in preview.step("Validate the spec").output
     assert preview.step("Preview").outcome == preview.step("Comment").outcome == "skipped"
     assert place.forge.comments[request.number] == []
 

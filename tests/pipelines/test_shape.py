@@ -143,14 +143,18 @@ def test_pre_commit_takes_its_configuration_and_refuses_a_wrong_spec(estate: Pat
     assert done.returncode == 0, done.stdout + done.stderr
     assert run("git", "init", "--quiet").returncode == 0
     assert run("git", "add", "--all").returncode == 0
-    done = run("pre-commit", "run", "rehost-validate")
-    assert done.returncode == 0, done.stdout + done.stderr
+    for hook in ("rehost-validate", "rehost-fmt"):
+        done = run("pre-commit", "run", hook)
+        assert done.returncode == 0, done.stdout + done.stderr
     spec = estate / "migration_specs" / "estate.yaml"
     spec.write_text(spec.read_text().replace("phase: replicate", "phase: replicat"))
     assert run("git", "add", "--all").returncode == 0
     done = run("pre-commit", "run", "rehost-validate")
     assert done.returncode == 1
     assert re.search(r"estate\.yaml:\d+:\d+: ", done.stdout)
+    spec.write_text(spec.read_text().replace("phase: replicat", "phase:   replicate"))
+    assert run("git", "add", "--all").returncode == 0
+    assert run("pre-commit", "run", "rehost-fmt").returncode == 1
 
 
 def jobs() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -216,5 +220,5 @@ def commands() -> set[str]:
 
 
 def test_each_command_of_a_pipeline_is_one_of_ours() -> None:
-    assert commands() == {"validate", "plan", "comment", "report"}
+    assert commands() == {"validate", "fmt", "plan", "comment", "report"}
     assert commands() <= set(subcommands())

@@ -73,6 +73,8 @@ def test_it_validates_as_it_is_and_is_a_repository_without_what_does_not_belong(
     command("init", "estate", "--region", "eu-central-1")
     folder = command.folder / "estate"
     inside = Command(folder)
+    assert inside("fmt", "--check").code == 0
+    assert inside("schema").out == (folder / "migration_specs" / "schema.json").read_text("utf-8")
     said = inside("validate")
     assert (said.code, said.err) == (0, "")
     assert "1 servers" in said.out
