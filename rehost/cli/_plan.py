@@ -124,7 +124,7 @@ def _made(
             known=known,
             prices=table,
             base=before,
-            policies=rules,
+            policies=judging,
             used=used,
             notes=notes,
             missing=missing,
