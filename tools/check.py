@@ -28,6 +28,7 @@ WANTED = (
     ("nbdkit", "nbdkit", "the NBD client is tested against qemu-nbd alone"),
     ("mke2fs", "e2fsprogs", "the demo's machines cannot be made"),
     ("mcopy", "mtools", "it is fetched for the demo's machines"),
+    ("chromium", "chromium", "`rehost report`'s page is not looked at in a browser"),
     ("/usr/lib/postgresql/*/bin/postgres", "postgresql", "the control plane is tested on SQLite alone"),
 )
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from rehost.cli._output import Exit, err, fail, out
-from rehost.scaffold import ScaffoldError, Settings, TargetNotWritten, estate_files, write
+from rehost.scaffold import FilesMissing, ScaffoldError, Settings, TargetNotWritten, estate_files, write
 
 _REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
 
@@ -39,7 +39,7 @@ def init(
     try:
         new = estate_files(Settings(stack, chosen, pipeline, repository, ref))
         write(folder, new)
-    except TargetNotWritten as error:
+    except (TargetNotWritten, FilesMissing) as error:
         fail(error)
     except ScaffoldError as error:
         fail(error, Exit.USAGE)

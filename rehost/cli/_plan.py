@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -21,12 +22,13 @@ from rehost.plan import (
     BaseUnreadable,
     Plan,
     PlanError,
+    Policy,
+    PolicyWrong,
     as_html,
     as_markdown,
     base_of,
     default_base,
     make_plan,
-    policy_files,
     read_policies,
     read_preview,
     read_prices,
@@ -114,7 +116,7 @@ def _made(
     if sources_are_near(project, sources):
         known = with_sizes(known, seen, estate, root, missing)
     with _opened_base(base, root, specs if specs.exists() else root / specs, missing) as before:
-        notes = _edited(before, folder, root)
+        judging, notes = _with_the_bases(rules, before, folder, root)
         used = used_images(seen, known, missing) if ask_aws else None
         return make_plan(
             estate,
@@ -122,7 +124,7 @@ def _made(
             known=known,
             prices=table,
             base=before,
-            policies=rules,
+            policies=judging,
             used=used,
             notes=notes,
             missing=missing,
@@ -177,17 +179,22 @@ def _opened_base(given: str | None, root: Path, specs: Path, missing: list[str])
         opened.__exit__(None, None, None)
 
 
-def _edited(base: Base | None, folder: Path | None, root: Path) -> list[str]:
-    """That the change edits the policies that judge it."""
+def _with_the_bases(
+    rules: Sequence[Policy], base: Base | None, folder: Path | None, root: Path
+) -> tuple[list[Policy], list[str]]:
+    """The policies, and those of the base that this change edits or removes: no change weakens what judges it. And notes of that."""
     if base is None or folder is None or not folder.resolve().is_relative_to(root.resolve()):
-        return []
+        return list(rules), []
     before = base.folder / folder.resolve().relative_to(root.resolve())
-    if base.commit is None and not before.is_dir():
-        return []  # a folder of specs alone says nothing of policies
-    was = {each.relative_to(before): each.read_bytes() for each in policy_files(before)} if before.is_dir() else {}
-    now = {each.relative_to(folder): each.read_bytes() for each in policy_files(folder)}
-    names = sorted(str(each) for each in was.keys() | now.keys() if was.get(each) != now.get(each))
-    return [f"this change edits the policies that judge it: {', '.join(names)}"] if names else []
+    if not before.is_dir():
+        return list(rules), []
+    try:
+        former = [each for each in read_policies(before) if each not in rules]
+    except PolicyWrong as error:
+        return list(rules), [f"the policies of {base.told} cannot be read, so only those here judge: {error}"]
+    names = ", ".join(each.name for each in former)
+    notes = [f"this change edits or removes policies, which judge it as they were, too: {names}"] if former else []
+    return [*rules, *(replace(each, name=f"{each.name} (before)") for each in former)], notes
 
 
 def _write(made: Plan, format_: Format, output: Path | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,7 +12,6 @@ from typing import Annotated
 import typer
 
 from rehost.cli._output import Exit, fail, tell
-from rehost.cli._plain import stopped_by_signals
 from rehost.cli._project import Project, find_project, refuse_password
 from rehost.connector import database_path, is_embedded
 from rehost.control import ControlPlane
@@ -95,12 +95,18 @@ def serve(
     server = ReportServer(live, host, port, names=allow_host or ())
     if not server.is_loopback:
         tell(f"[yellow]everybody who reaches {server.host}:{server.port} can read this report: it has no sign-in[/]")
-    typer.echo(server.url)
-    with stopped_by_signals() as stop, server:
-        serving = server.in_background()
-        stop.wait()
-        server.shutdown()
-        serving.join()
+    # Waited for and not handled: a handler that sets an Event may find its lock taken by the very wait that it interrupts.
+    ends = {signal.SIGINT, signal.SIGTERM}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    try:
+        with server:
+            serving = server.in_background()
+            typer.echo(server.url)
+            signal.sigwait(ends)
+            server.shutdown()
+            serving.join()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _past(looked: _Looked, seen: Report, server: str, limit: int) -> Past:

@@ -91,7 +91,7 @@ def _applications(plan: Plan) -> list[Sequence[str]]:
 
 
 def _by_wave(plan: Plan) -> list[Sequence[str]]:
-    rows = []
+    rows: list[Sequence[str]] = []
     for _wave, name, applications in plan.waves:
         touched = [each for each in applications if each.is_touched]
         if touched:

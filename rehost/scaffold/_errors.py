@@ -3,7 +3,8 @@
 ScaffoldError
 ├── WrongSetting        a name that Pulumi, AWS or GitHub would not take
 ├── TargetInTheWay      something is there already; nothing is overwritten
-└── TargetNotWritten    the file system refuses; what was written until then is gone again
+├── TargetNotWritten    the file system refuses; what was written until then is gone again
+└── FilesMissing        this installation of rehost is not whole
 """
 
 from __future__ import annotations
@@ -25,3 +26,7 @@ class TargetInTheWay(ScaffoldError):
 
 class TargetNotWritten(ScaffoldError):
     template = "{path} cannot be written: {reason}; what was written before it is removed again"
+
+
+class FilesMissing(ScaffoldError):
+    template = "this installation of rehost has no {name}, which an estate needs: install it with pip, or use a clone"

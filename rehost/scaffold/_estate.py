@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
-from rehost.scaffold._errors import WrongSetting
+from rehost.scaffold._errors import FilesMissing, WrongSetting
 from rehost.scaffold._write import NewFile
 from rehost.spec import schema
 
@@ -59,7 +59,7 @@ class Settings:
 
 
 def estate_files(settings: Settings) -> list[NewFile]:
-    """Every file of a new estate repository, by its path there."""
+    """Every file of a new estate repository, by its path there. Raises FilesMissing."""
     found = {
         "README.md": _readme(settings),
         ".gitignore": _ours("gitignore"),
@@ -78,7 +78,10 @@ def estate_files(settings: Settings) -> list[NewFile]:
 
 def _ours(name: str) -> str:
     # Some of these are links to where the repository itself keeps them; a wheel has their content.
-    return (files("rehost.scaffold") / "files" / name).read_text("utf-8")
+    try:
+        return (files("rehost.scaffold") / "files" / name).read_text("utf-8")
+    except OSError as error:
+        raise FilesMissing(name=name) from error
 
 
 def _adapted(text: str, settings: Settings) -> str:

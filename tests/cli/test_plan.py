@@ -80,6 +80,38 @@ def test_a_preview_that_failed_is_exit_code_1(command: Command, project: Path) -
     assert "the preview failed: no" in said.err
 
 
+def test_the_version_before_is_the_one_that_the_branch_left(command: Command, project: Path) -> None:
+    def git(*arguments: str) -> None:
+        who = ("-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", *who, *arguments], cwd=project, check=True, capture_output=True)
+
+    (project / "policies").mkdir()
+    (project / "policies" / "rules.yaml").write_text(RULE)
+    git("init", "--quiet", "--initial-branch=main")
+    git("add", ".")
+    git("commit", "--quiet", "-m", "first")
+    git("switch", "--quiet", "-c", "change")
+    text = SPEC.replace("{conversion: register}", "{conversion: register, encrypt: true}").replace(
+        "keepImages: 3", "keepImages: 4"
+    )
+    (project / "migration_specs" / "estate.yaml").write_text(text)
+    (project / "policies" / "rules.yaml").write_text(RULE.replace("server.spec.image.encrypt", "'true'"))
+    git("commit", "--quiet", "-am", "change both")
+    said = command("plan", "--preview", "preview.json", "--base", "main", "--format", "json")
+    assert said.code == 3, "a change that weakens its judge is judged by the former one, too"
+    verdicts = {each["name"]: each["refuses"] for each in said.json["policies"]}
+    assert verdicts == {"encrypted": False, "encrypted (before)": True}
+    assert said.json["base"].startswith("main (")
+    told = {f"{each['section']}.{each['name']}": each["changes"] for each in said.json["spec_changes"]}
+    assert told == {
+        "schedules.daily": [{"path": "keepImages", "before": "3", "after": "4"}],
+        "servers.web-01": [{"path": "image.encrypt", "before": "false", "after": "true"}],
+    }
+    assert "this change edits or removes policies, which judge it as they were, too: encrypted" in said.json["notes"]
+    (project / "policies" / "rules.yaml").write_text(RULE)
+    assert len(command("plan", "--preview", "preview.json", "--base", "main", "--format", "json").json["policies"]) == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

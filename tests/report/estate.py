@@ -16,7 +16,6 @@ from rehost.control import ControlPlane, JobSpec, Phase
 from rehost.control._tables import application_phases, applications, disks, images, jobs, runs
 
 STACK = "prod"
-EVERY = timedelta(hours=4)
 DAYS = 6
 #: What the last three runs of a server failed of, by the rest of its place.
 CAUSES = {3: "the vCenter refuses the credentials of {server}: renew them", 7: "{server}: its snapshot is gone"}
@@ -31,7 +30,7 @@ class Made:
     waves: dict[str, list[str]]
 
 
-def make(folder: Path, count: int, now: datetime) -> Made:
+def make(folder: Path, count: int, now: datetime, *, every: timedelta = timedelta(hours=4)) -> Made:
     """`count` servers, four an application, in three waves: done, being tested, being replicated. A few servers fail."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "Pulumi.yaml").write_text("name: moving\nruntime: python\n")
@@ -48,7 +47,7 @@ def make(folder: Path, count: int, now: datetime) -> Made:
     opens = (now + timedelta(days=1)).replace(minute=0, second=0, microsecond=0)
     spec = {
         "sources": {"exports": {"type": "images", "path": "../exports"}},
-        "schedules": {"often": {"every": "4h", "keepImages": 3}},
+        "schedules": {"often": {"every": f"{every // timedelta(hours=1)}h", "keepImages": 3}},
         "launchConfigs": {"small": {"instanceType": "t3.micro"}},
         "servers": {
             name: {
@@ -87,8 +86,8 @@ def make(folder: Path, count: int, now: datetime) -> Made:
     rows: dict[sa.Table, list[dict[str, Any]]] = {runs: [], images: [], disks: []}
     changes = []
     for place, server in enumerate(servers):
-        job = control.jobs.put(_job(server, application[server]))
-        changes.append(_history(rows, place, server, job.id, phases[application[server]], now, chance))
+        job = control.jobs.put(_job(server, application[server], every))
+        changes.append(_history(rows, place, server, job.id, phases[application[server]], now, every, chance))
     with engine.begin() as connection:
         for table, made in rows.items():
             connection.execute(sa.insert(table), made)
@@ -117,10 +116,10 @@ def make(folder: Path, count: int, now: datetime) -> Made:
     return Made(folder, url, servers, apps, waves)
 
 
-def _job(server: str, application: str) -> JobSpec:
+def _job(server: str, application: str, every: timedelta) -> JobSpec:
     return JobSpec(
         STACK, server, "exports", {"type": "images", "path": "exports"}, {"path": f"{server}.raw"},
-        {"every_seconds": int(EVERY.total_seconds()), "keep_images": 3}, {"conversion": "register"}, {}, application,
+        {"every_seconds": int(every.total_seconds()), "keep_images": 3}, {"conversion": "register"}, {}, application,
     )  # fmt: skip
 
 
@@ -171,19 +170,20 @@ def _history(
     job_id: str,
     phase: str,
     now: datetime,
+    every: timedelta,
     chance: random.Random,
 ) -> dict[str, Any]:
     """The job's runs from the oldest on; what its row says at the end."""
     cause = CAUSES.get((place + 1) % 50) if phase != "cutover" else None
-    count = int(timedelta(days=DAYS) / EVERY)
+    count = int(timedelta(days=DAYS) / every)
     first = now - timedelta(days=DAYS) + timedelta(minutes=place % 200)
     good = last = None
     failures = 0
     for number in range(1, count + 1):
-        at = first + (number - 1) * EVERY
+        at = first + (number - 1) * every
         if phase == "cutover" and at > now - timedelta(hours=4):
             break
-        fails = (cause is not None and number > count - 3) or chance.random() < 0.01
+        fails = (cause is not None and number > count - 3) or (number < count - 3 and chance.random() < 0.01)
         took = timedelta(minutes=95 if number == 1 else chance.randrange(2, 12))
         sent = 0 if fails else (40 << 30) if number == 1 else chance.randrange(20 << 20, 4 << 30)
         last = run_id = f"run-{place:06}{number:06}"
@@ -203,14 +203,14 @@ def _history(
             rows[images].append(
                 {
                     "image_id": image, "job_id": job_id, "run_id": run_id, "snapshot_ids": [f"snap-{place:08x}{number:09x}"],
-                    "created_at": min(at + took, now), "taken_at": at, "number": number, "deleted_at": None if number > count - 3 else at + 4 * EVERY,
+                    "created_at": min(at + took, now), "taken_at": at, "number": number, "deleted_at": None if number > count - 3 else at + 4 * every,
                 }
             )  # fmt: skip
     if place % 25 == 1 and cause is None and phase != "cutover":  # under way
         run_id, at = f"run-{place:06}{count + 1:06}", now - timedelta(minutes=3)
         rows[runs].append(
             {
-                "id": run_id, "job_id": job_id, "token": "next", "kind": "AUTOMATIC", "state": "ACTIVE", "message": None, "scheduled_at": at,
+                "id": run_id, "job_id": job_id, "token": "next", "kind": "AUTOMATIC", "state": "ACTIVE", "stage": "copy", "message": None, "scheduled_at": at, "connector_id": "connector-1",
                 "started_at": at, "frozen_at": at, "completed_at": None, "image_id": None, "cancel_requested": False, "number": count + 1,
                 "sent_bytes": None, "missed": 0,
             }

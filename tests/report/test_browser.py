@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -191,25 +190,34 @@ def test_live_it_follows_and_keeps_what_is_open(chromium: Browser, empty: Contro
 
 
 def test_a_thousand_servers_stay_usable(chromium: Browser, tmp_path: Path) -> None:
-    """Against the same page with sixty: sorting and finding may take as long as the rows are more, and a half again."""
-    now = datetime(2026, 12, 5, 22, 10, tzinfo=UTC)
-    made = make(tmp_path / "estate", 1000, now)
-    written = _write(made, tmp_path / "report.html", now)
+    """By the processor time of the page's own thread, which others on this machine do not make longer."""
+    made = make(tmp_path / "estate", 1000, NOW, every=timedelta(hours=12))
+    written = _write(made, tmp_path / "report.html", NOW)
     assert written.stat().st_size < 8_000_000
     tab = chromium.open(written.as_uri())
     assert tab.log == []
     assert tab.evaluate("document.getElementById('shown').textContent") == "1,000 of 1,000 servers"
-    begun = time.monotonic()
-    tab.evaluate(
-        "document.getElementById('find').value = 'db-0998'; document.getElementById('find').dispatchEvent(new Event('input')); document.body.offsetHeight"
-    )
+    tab.call("Performance.enable", timeDomain="threadTicks")
+    before = spent(tab)
+    tab.evaluate(FIND.format("db-0998"))
     assert tab.evaluate("document.getElementById('shown').textContent") == "1 of 1,000 servers"
-    tab.evaluate(
-        "document.getElementById('find').value = ''; document.getElementById('find').dispatchEvent(new Event('input')); document.body.offsetHeight"
-    )
+    found = spent(tab)
+    tab.evaluate(FIND.format(""))
     tab.evaluate("document.querySelectorAll('#server-table thead button')[6].click(); document.body.offsetHeight")
-    took = time.monotonic() - begun
-    assert took < 20, "a person would have closed it"
+    everything = spent(tab)
+    print(
+        f"processor seconds: finding one {found - before:.2f}, showing all again and sorting by lag {everything - found:.2f}"
+    )
+    assert found - before < 1.5
+    assert everything - found < 5
     assert tab.evaluate("document.documentElement.scrollWidth") <= 1280
     tab.screenshot(PICTURES / "thousand.png")
-    print(f"finding, showing all and sorting took {took:.2f} s")
+
+
+#: What typing into the field does, with the layout that follows.
+FIND = "document.getElementById('find').value = '{}'; document.getElementById('find').dispatchEvent(new Event('input')); document.body.offsetHeight"
+
+
+def spent(tab: Tab) -> float:
+    metrics = {each["name"]: each["value"] for each in tab.call("Performance.getMetrics")["metrics"]}
+    return float(metrics["TaskDuration"])

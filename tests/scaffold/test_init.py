@@ -146,6 +146,23 @@ def test_what_cannot_be_written_whole_is_taken_back(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_copy_of_the_package_alone_says_what_it_lacks(tmp_path: Path, command: Command) -> None:
+    """As in the container of a connector, where the links lead nowhere."""
+    skipped = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "rehost", tmp_path / "only" / "rehost", symlinks=True, ignore=skipped)
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "rehost.cli", "init", "estate", "--region", "eu-central-1"],
+        cwd=tmp_path,
+        env={**command.environment, "PYTHONPATH": str(tmp_path / "only")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "install it with pip, or use a clone" in done.stderr
+    assert not (tmp_path / "estate").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
