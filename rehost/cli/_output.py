@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PIPE_WIDTH = 400
 
 #: rich's markup, as far as this command uses it.
-_MARKUP = re.compile(r"(?<!\\)\[/?[a-z ]*\]")
+_MARKUP = re.compile(r"(?<!\\)\[(?:/|/?[a-z][a-z ]*)\]")
 #: What rich would take for markup in a text that is not ours.
 _TAG = re.compile(r"(\\*)(\[[a-z#/@][^\[]*?\])")
 

@@ -126,7 +126,7 @@ def _outer(trail: list[str]) -> Mapping[str, Any]:
 def _is_name(part: str, inner: Mapping[str, Any], rest: list[str]) -> bool:
     """Whether it is a name of the spec's own, and no mistyped key."""
     known = properties(inner)
-    return not known or (rest[0] in known if rest else closest(part, known) is None)
+    return not known or bool(rest and rest[0] in known) or closest(part, known) is None
 
 
 def _unknown(part: str, known: Mapping[str, Any], trail: list[str]) -> NoSuchKey:

@@ -49,6 +49,11 @@ class Finding:
     severity: str = "error"  # or "warning"
     rule: str = "syntax"  # stable; docs/spec.md lists them
 
+    def __post_init__(self) -> None:
+        # What stands in a file must not steer the terminal that its errors are printed on.
+        object.__setattr__(self, "message", visible(self.message))
+        object.__setattr__(self, "hint", visible(self.hint))
+
     @classmethod
     def at(cls, where: Position, rule: str, message: str, hint: str = "", *, severity: str = "error") -> Finding:
         return cls(where.path, where.line, where.column, message, hint, severity, rule)
@@ -64,10 +69,19 @@ class Finding:
     def __str__(self) -> str:
         hint = f" ({self.hint})" if self.hint else ""
         warning = "" if self.is_error else "warning: "
-        return f"{self.position}: {warning}{self.message}{hint}"
+        return f"{visible(str(self.position))}: {warning}{self.message}{hint}"
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def visible(text: str) -> str:
+    """The text on one line, with nothing in it that a terminal would act upon."""
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape", "surrogatepass").decode("ascii") for each in text
+    )
 
 
 def too_many(where: Position) -> Finding:

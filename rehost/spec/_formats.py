@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from rehost.spec import _rules
 from rehost.spec._excerpts import Excerpts
-from rehost.spec._findings import Finding
+from rehost.spec._findings import Finding, visible
 
 SARIF = "2.1.0"
 
@@ -24,7 +24,7 @@ def as_text(finding: Finding, excerpts: Excerpts) -> str:
 def as_github(finding: Finding, path: str) -> str:
     """A workflow command (GitHub Docs, "Workflow commands for GitHub Actions"). `path` is relative to the repository."""
     kind = "error" if finding.is_error else "warning"
-    where = {"file": path, "line": finding.line, "col": finding.column, "title": finding.rule}
+    where = {"file": visible(path), "line": finding.line, "col": finding.column, "title": finding.rule}
     settings = ",".join(f"{key}={_escaped(str(value), ':,')}" for key, value in where.items())
     return f"::{kind} {settings}::{_escaped(_said(finding), '')}"
 

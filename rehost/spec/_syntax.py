@@ -81,6 +81,8 @@ def _told(context: str, problem: str, rest: str, is_last: bool) -> tuple[bool, s
     """
     if "maximum" in problem:  # libyaml's own limit of nesting, which its look-ahead meets before ours
         return False, "too-deep", TOO_DEEP, ""
+    if "flow node" in context and (is_last or "stream end" in problem):
+        return False, "syntax", "the file ends here, within {} or []", "a closing bracket is missing"
     if "flow" in context:
         bracket = "]" if "sequence" in context else "}"
         if is_last or "stream end" in problem:

@@ -120,7 +120,7 @@ def subcommands() -> set[str]:
 
 def test_every_subcommand_is_in_its_page() -> None:
     page = (ROOT / "docs" / "command.md").read_text("utf-8")
-    described = set(re.findall(r"^\| `([a-z]+(?: [a-z]+)*)(?: [\[A-Z][^`]*)?` \|", page, re.MULTILINE))
+    described = set(re.findall(r"^\| `([a-z-]+(?: [a-z-]+)*)(?: [\[A-Z][^`]*)?` \|", page, re.MULTILINE))
     assert described == subcommands()
 
 

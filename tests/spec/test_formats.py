@@ -146,10 +146,23 @@ def test_the_caret_stays_at_its_character(text: str, spans: list[tuple[int, int]
             assert shown[moved:].startswith(_redaction.MASK)
 
 
+def test_a_spec_does_not_steer_a_terminal(tmp_path: Path) -> None:
+    folder = tmp_path / "specs"
+    folder.mkdir()
+    (folder / "a\n::error::b\x1b[2J.yaml").write_text('"\\e[31m": {}\nservers: {a: {source: "\\e]0;x\\a"}}\n')
+    found = spec.check(folder)[1]
+    assert len(found) >= 3
+    text = every_format(found, tmp_path)
+    assert "\x1b" not in text
+    assert "\a" not in text
+    assert not re.search(r"^::error::b", text, re.MULTILINE)
+    assert "\\x1b[31m" in text
+
+
 def test_an_annotation_of_github(tmp_path: Path) -> None:
     finding = spec.Finding("specs/a,b.yaml", 3, 4, "100% wrong: a\r\nb", "so", rule="wrong-value")
     line = spec.as_github(finding, "infra/a,b:c.yaml")
-    assert line == "::error file=infra/a%2Cb%3Ac.yaml,line=3,col=4,title=wrong-value::100%25 wrong: a%0D%0Ab (so)"
+    assert line == "::error file=infra/a%2Cb%3Ac.yaml,line=3,col=4,title=wrong-value::100%25 wrong: a\\r\\nb (so)"
     assert spec.as_github(spec.Finding("a", 1, 1, "b", severity="warning"), "a").startswith("::warning file=a,")
 
 

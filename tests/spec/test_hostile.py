@@ -17,6 +17,7 @@ from rehost import spec
 from rehost.spec import _findings, _yaml
 from rehost.spec._scalars import plain
 from rehost.spec._syntax import MAX_BYTES, MAX_VALUES
+from tests.spec import golden
 
 SCHEMA = spec.schema()
 
@@ -135,6 +136,28 @@ def test_a_suggestion_is_a_known_name(word: str, known: list[str]) -> None:
 def test_a_slip_of_the_pen_is_found_among_few_and_many(word: str, size: int) -> None:
     known = ["web-02", *itertools.islice((f"database-{number}" for number in itertools.count()), size)]
     assert _findings.closest(word, known) == "web-02"
+
+
+CORPUS = [case.read_bytes() for case in golden.cases() if case.is_file()]
+
+
+@given(
+    st.sampled_from(CORPUS),
+    st.lists(
+        st.tuples(
+            st.integers(0, 2000),
+            st.integers(0, 3),
+            st.binary(max_size=3) | st.sampled_from([*b" \n\t:{}[]'\"#*&|->?%!,\0", b"\xff", b"\r\n"]),
+        ),
+        max_size=5,
+    ),
+)
+def test_wrong_specs_that_were_damaged(content: bytes, damage: list[tuple[int, int, Any]]) -> None:
+    """Bytes of what is known to be wrong are left out, and others put in."""
+    for place, length, put in damage:
+        at = place % (len(content) + 1)
+        content = content[:at] + (put if isinstance(put, bytes) else bytes([put])) + content[at + length :]
+    check(content)
 
 
 def laughs() -> str:

@@ -40,7 +40,7 @@ def aligned(before: str, after: str) -> list[str]:
 
     A comment on a line of its own is indented as the entry that it was indented with; one behind a value follows a space.
     """
-    lines = [line.rstrip(" \t") if not inside else line for line, inside in _with_scalars(after)]
+    lines = stripped(after)
     old, new = of(before), of(after)
     if [each.words for each in old] != [each.words for each in new]:
         return lines  # the caller finds that out
@@ -52,6 +52,12 @@ def aligned(before: str, after: str) -> list[str]:
         elif len(entries) == len(shaped):
             lines[now.line] = " " * _column(was, entries, shaped) + now.words
     return _spaced(lines, _scalars(after))
+
+
+def stripped(text: str) -> list[str]:
+    """The lines without blanks at their ends, but for those within a text of several lines."""
+    inside = {line for first, _l, last, _r in _scalars(text) if last > first for line in range(first, last + 1)}
+    return [line if number in inside else line.rstrip(" \t") for number, line in enumerate(lines_of(text))]
 
 
 def _column(remark: Remark, entries: list[_Entry], shaped: list[_Entry]) -> int:
@@ -78,11 +84,6 @@ def _spaced(lines: list[str], scalars: list[tuple[int, int, int, int]]) -> list[
         for number, line in enumerate(lines)
         if line or number in kept or number == 0 or lines[number - 1] or number - 1 in kept
     ]
-
-
-def _with_scalars(text: str) -> list[tuple[str, bool]]:
-    inside = {line for first, _l, last, _r in _scalars(text) if last > first for line in range(first, last + 1)}
-    return [(line, number in inside) for number, line in enumerate(lines_of(text))]
 
 
 def _scalars(text: str) -> list[tuple[int, int, int, int]]:
