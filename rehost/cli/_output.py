@@ -55,7 +55,7 @@ class Exit(IntEnum):
     OK = 0
     FAILED = 1  # it was tried, and did not succeed
     USAGE = 2  # the spec or the command line is wrong; nothing was tried
-    DIFFERS = 3  # a verification found bytes that differ, or no manifest to compare them with
+    DIFFERS = 3  # a verification found bytes that differ, or no manifest to compare them with; a policy refuses a plan
 
 
 def print_json(data: Mapping[str, Any], *, indent: int | None = 2) -> None:

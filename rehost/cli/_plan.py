@@ -77,7 +77,7 @@ def plan(
     """Say what a change of the spec means, for whoever reviews it: what starts, changes, is replaced and goes, and what it costs.
 
     Exit code 0, 1 where the preview itself failed, 2 where the command line, the spec, a policy or the price table is wrong, 3 where a
-    policy refuses. The plan is written with 0, 1 and 3. Example: [dim]pulumi preview --json > p.json; rehost plan --preview p.json[/]
+    policy refuses. The plan is written with 0, 1 and 3. Example: [dim]rehost plan --preview preview.json --base origin/main[/]
     """
     project = find_project(database)
     try:

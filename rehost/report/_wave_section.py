@@ -72,7 +72,7 @@ def _state(view: WaveView) -> Markup:
             moment(closes),
             f" ({when} {ago(opens if view.now < opens else closes, view.now)})",
         ]
-    else:
+    elif view.wave.name:
         told.append("no window")
     if view.wave.concurrency:
         told.append(f"; {view.wave.concurrency} at once")

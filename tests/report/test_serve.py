@@ -20,7 +20,11 @@ import pytest
 from rehost.control import ControlPlane, DatabaseUnreachable
 from rehost.errors import RehostError
 from rehost.report import CannotListen, Live, Past, Report, ReportServer, look, past_of
+from rehost.text import size
 from tests.cli.conftest import Command
+from tests.cli.conftest import replicated as replicated
+from tests.connector.conftest import Site
+from tests.connector.conftest import site as site
 from tests.control.conftest import spec
 from tests.report.conftest import NOW
 from tests.report.estate import Made
@@ -164,8 +168,8 @@ def test_a_request_has_one_host(server: ReportServer) -> None:
 
 
 def test_another_site_s_page_gets_nothing(server: ReportServer) -> None:
-    for site in ("cross-site", "same-site"):
-        assert ask(server, "/now", Sec_Fetch_Site=site, Sec_Fetch_Mode="no-cors").status == 403
+    for origin in ("cross-site", "same-site"):
+        assert ask(server, "/now", Sec_Fetch_Site=origin, Sec_Fetch_Mode="no-cors").status == 403
     assert ask(server, "/", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate").status == 200, "a link to it works"
 
 
@@ -406,3 +410,16 @@ def test_before_pulumi_up_there_is_a_report_as_well(tmp_path: Path, made: Made) 
     assert said.code == 0, said.err
     assert "0 of 60" in said.out
     assert not (tmp_path / ".rehost").exists(), "looking makes nothing"
+
+
+def test_what_a_connector_really_did(replicated: tuple[Site, Command]) -> None:
+    here, command = replicated
+    (job,) = here.control.jobs.list()
+    run = here.run(job)
+    assert run.sent_bytes
+    said = command("report")
+    assert said.code == 0, said.err
+    assert f"<code>{job.latest_image_id}</code>" in said.out
+    assert f"<td>{size(run.sent_bytes)}</td>" in said.out
+    assert "1 of 1" in said.out
+    assert "No run failed" in said.out
