@@ -11,7 +11,7 @@ help: ## Show this
 setup: ## Prepare this clone: virtual environment, pinned packages, Pulumi engine
 	@$(RUN) tools.setup
 
-demo: setup ## Migrate two machines into a local AWS; KEEP=1 leaves it running, SOURCE=... chooses the source, SCENARIO=shop the way of an application
+demo: setup ## Migrate two machines into a local AWS; KEEP=1 leaves it running, SOURCE=... chooses the source, SCENARIO=shop the way of an application, SCENARIO=gitops that of a pull request
 	@KEEP="$(KEEP)" SOURCE="$(SOURCE)" SCENARIO="$(SCENARIO)" $(VENV)/python -m tools.demo
 
 test: setup ## Check style, types and boundaries, and run the tests; ARGS=... goes to pytest

@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from tools import coldsnap, vsphere_sim
+from tools import actionlint, coldsnap, vsphere_sim
 from tools._errors import SetupError
 from tools._paths import ROOT, VENV
 from tools._progress import Progress
@@ -54,6 +54,10 @@ def _report(progress: Progress, variables: dict[str, str]) -> None:
         vsphere_sim.ensure(progress)
     except SetupError as error:
         progress.warn(f"  the vsphere source is not tested: {error}")
+    try:
+        actionlint.ensure(progress)
+    except SetupError as error:
+        progress.warn(f"  the workflows are not held to actionlint: {error}")
     if coldsnap.cargo() is None:
         progress.warn("  not here: cargo            coldsnap is not built, and not tested against the sandbox")
         return

@@ -30,6 +30,8 @@ CACHE = ROOT / ".cache"
 MESSAGE = "written on the source disk in act 5"
 #: What SOURCE=... may be beside `images`: the module whose `demo(keep)` makes that demo.
 LIVE = {"qemu": "tools.demo_qemu", "vsphere": "tools.demo_vsphere"}
+#: What SCENARIO=... may be, and the class that plays it.
+SCENARIOS = {"shop": "tools.demo_shop:ShopDemo", "gitops": "tools.demo_gitops:GitopsDemo"}
 CONSOLE_SECONDS = 90  # a guest without KVM takes 4 to 40 s to boot on two cores
 LIVES = 2  # about one guest in a hundred hangs early in its boot under QEMU's emulation on a busy machine
 
@@ -202,10 +204,10 @@ def main() -> int:
     keep = os.environ.get("KEEP", "") not in ("", "0")
     source = os.environ.get("SOURCE", "")
     scenario = os.environ.get("SCENARIO", "")
-    if scenario not in ("", "shop"):
-        raise SystemExit(f"SCENARIO={scenario} is not one of: shop")
+    if scenario not in ("", *SCENARIOS):
+        raise SystemExit(f"SCENARIO={scenario} is not one of: {', '.join(SCENARIOS)}")
     try:
-        demo = importlib.import_module("tools.demo_shop").ShopDemo(keep) if scenario else _demo(source, keep)
+        demo = _scenario(scenario, keep) if scenario else _demo(source, keep)
     except KeyError:
         raise SystemExit(f"SOURCE={source} is not one of: images, {', '.join(LIVE)}") from None
     return perform(demo)
@@ -216,6 +218,12 @@ def _demo(source: str, keep: bool) -> Demo:
     if source in ("", "images"):
         return Demo(keep)
     demo: Demo = importlib.import_module(LIVE[source]).demo(keep)
+    return demo
+
+
+def _scenario(name: str, keep: bool) -> Demo:
+    module, _, kind = SCENARIOS[name].partition(":")
+    demo: Demo = getattr(importlib.import_module(module), kind)(keep)
     return demo
 
 

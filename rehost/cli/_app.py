@@ -14,6 +14,7 @@ from rehost.errors import RehostError
 
 class Commands(LazyGroup):
     lazy = {  # noqa: RUF012 - a ClassVar of the base class
+        "init": "rehost.cli._init:init",
         "validate": "rehost.cli._validate:validate",
         "plan": "rehost.cli._plan:plan",
         "fmt": "rehost.cli._fmt:fmt",
@@ -29,6 +30,7 @@ class Commands(LazyGroup):
         "preflight": "rehost.cli._preflight:preflight",
         "eject": "rehost.cli._eject:eject",
         "wave": "rehost.cli._wave:app",
+        "comment": "rehost.cli._comment:comment",
         "report": "rehost.cli._report:report",
         "serve": "rehost.cli._report:serve",
         "doctor": "rehost.cli._doctor:doctor",
