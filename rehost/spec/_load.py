@@ -10,52 +10,55 @@ from rehost.spec import (
     _build,
     _channels,
     _checks,
+    _expand,
     _image_limits,
     _launch_limits,
     _limits,
     _schema,
+    _selections,
+    _stacks,
+    _templates,
     _times,
     _user_data,
+    _variables,
     _yaml,
 )
 from rehost.spec._files import Folder
 from rehost.spec._findings import MAX_ERRORS, Finding, SpecErrors, bounded, too_many
-from rehost.spec._merge import SECTIONS, Merged
+from rehost.spec._merge import ALL_SECTIONS, Merged
 from rehost.spec._model import Estate
+from rehost.spec._scalars import Scalar
+from rehost.spec._variables import NoStack, Variables
 
 #: Findings of the schema that make a value useless to the checks. The others are about a key of it.
 _USELESS = frozenset({"wrong-type", "wrong-value", "duplicate-item", "empty", "secret-value"})
 
 
-def load(folder: Path, *, root: Path | None = None) -> Estate:
+def load(
+    folder: Path, *, root: Path | None = None, stack: str | None = None, variables: Variables | None = None
+) -> Estate:
     """The estate that the files under `folder` declare. Raises `SpecErrors` with every finding.
 
     Paths in findings and in the model are relative to `root` (default: the folder's parent), so that they are the same in
-    every check-out.
+    every check-out. `variables` is what `${...}` stands for; without it, what the settings files of `stack` say, or of the
+    stack in PULUMI_STACK, or of the only one that has a file.
     """
-    estate, found = check(folder, root=root)
+    estate, found = check(folder, root=root, stack=stack, variables=variables)
     if estate is None:
         raise SpecErrors(found)
     return estate
 
 
-def check(folder: Path, *, root: Path | None = None) -> tuple[Estate | None, list[Finding]]:
+def check(
+    folder: Path, *, root: Path | None = None, stack: str | None = None, variables: Variables | None = None
+) -> tuple[Estate | None, list[Finding]]:
     """The estate, None if there are errors; and all findings, warnings included, as they stand in the files.
 
-    Only files of the spec are read, and those that it takes user data from: no source, no network.
+    Only files of the spec are read, those that it takes user data from, and where it uses variables, the settings files of
+    the stack: no source, no network. What the arguments mean: see `load`.
     """
     place = Folder.at(folder, root)
-    merged = Merged()
-    found: set[Finding] = set()
-    for name, content in place.read().items():
-        document = _yaml.parse(content, name)
-        found.update(document.findings)
-        if document.is_whole and document.data is not None:
-            found.update(_against_schema(document, merged))
-        found.update(bounded(merged.add(document)))
-    if place.findings:
-        found.update(place.findings)
-        merged.unsure.update(SECTIONS)
+    merged, found = _read(place, _Filler(place, stack, variables))
     found.update(bounded(_checks.findings(merged)))
     found.update(bounded(_after_launch.findings(merged)))
     found.update(bounded(_limits.findings(merged)))
@@ -70,6 +73,51 @@ def check(folder: Path, *, root: Path | None = None) -> tuple[Estate | None, lis
         found.add(Finding(place.relative(place.path), 1, 1, message, severity="warning", rule="no-servers"))
     estate = None if any(each.is_error for each in found) else _build.estate(merged, place, user_data)
     return estate, sorted(found)
+
+
+def _read(place: Folder, filler: _Filler) -> tuple[Merged, set[Finding]]:
+    """All files as one, with everything put into the entries that they have from elsewhere."""
+    merged = Merged()
+    found: set[Finding] = set()
+    for name, content in place.read().items():
+        document = _yaml.parse(content, name)
+        found.update(document.findings)
+        found.update(bounded(filler.fill(document, merged)))
+        if document.is_whole and document.data is not None:
+            found.update(_against_schema(document, merged))
+        found.update(bounded(merged.add(document)))
+    found.update(filler.findings)
+    if place.findings:
+        found.update(place.findings)
+        merged.unsure.update(ALL_SECTIONS)
+    found.update(bounded(_templates.findings(merged)))
+    found.update(bounded(_selections.findings(merged)))
+    _expand.expand(merged)
+    found.update(bounded(_templates.missing(merged)))
+    return merged, found
+
+
+class _Filler:
+    """Puts variables into documents; what they stand for is looked up when the first one is met."""
+
+    def __init__(self, place: Folder, stack: str | None, variables: Variables | None) -> None:
+        self._place, self._stack = place, stack
+        self._variables: Variables | NoStack | None = variables
+        self.findings: list[Finding] = []
+
+    def fill(self, document: _yaml.Document, merged: Merged) -> Iterator[Finding]:
+        if not document.variables and not any(_variables.MARK in str(path[-1]) for path in document.keys):
+            return
+        if self._variables is None:
+            self._variables, self.findings = _stacks.variables_of(self._place.root, self._stack)
+        whole: dict[_yaml.Path, Scalar] = {}
+        for path, finding in _variables.fill(document, self._variables, whole):
+            # The text that stands there is not what was meant.
+            document.refused.add(path)
+            merged.wrong.add(path)
+            yield finding
+        for path in _schema.not_text(document, whole) if whole else ():
+            _variables.put(document, path, whole[path])
 
 
 def _against_schema(document: _yaml.Document, merged: Merged) -> Iterator[Finding]:

@@ -35,6 +35,7 @@ class Document:
     values: dict[Path, tuple[int, int]] = field(default_factory=dict)  # line and column
     keys: dict[Path, tuple[int, int]] = field(default_factory=dict)
     refused: set[Path] = field(default_factory=set)  # values that are not what was meant: their finding says why
+    variables: set[Path] = field(default_factory=set)  # values with ${ in them
 
     def at(self, path: Path) -> Position:
         """Where a value begins, or the nearest thing around it."""
@@ -91,7 +92,9 @@ class _Builder:
     def add(self, event: yaml.Event) -> None:
         if isinstance(event, yaml.ScalarEvent):
             self._check(event)
-            self._place(plain(event.value) if event.implicit[0] else event.value, event)
+            path = self._place(plain(event.value) if event.implicit[0] else event.value, event)
+            if path is not None and "${" in event.value:
+                self.document.variables.add(path)
         elif isinstance(event, yaml.CollectionStartEvent):
             self._check(event)
             if len(self.stack) >= _syntax.MAX_DEPTH:
