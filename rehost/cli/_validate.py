@@ -12,15 +12,19 @@ from rehost.cli._output import Exit, err, out, print_json
 
 def validate(
     folder: Annotated[Path, typer.Argument(help="The folder with the spec's YAML files.")] = Path("migration_specs"),
+    stacks: Annotated[
+        list[str] | None,
+        typer.Option("--stack", help="Whose settings variables stand for; all that have a settings file without it."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Check the spec and print every finding as [bold]file:line:column: message[/].
 
     Exit code 0 where it is valid (warnings allowed), 2 where it is not. Example: [dim]rehost validate migration_specs[/]
     """
-    from rehost.spec import check  # it is not quick to import
+    from rehost.spec import check_stacks  # it is not quick to import
 
-    estate, findings = check(folder)
+    estate, findings = check_stacks(folder, stacks=stacks or ())
     valid = estate is not None
     if as_json:
         print_json({"valid": valid, "findings": [finding.as_dict() for finding in findings]})

@@ -1,7 +1,7 @@
 """The spec language: YAML files in, an estate or all of their errors out."""
 
 from rehost.spec._findings import Finding, Position, SpecErrors
-from rehost.spec._load import check, load
+from rehost.spec._load import check, check_stacks, load, selections
 from rehost.spec._model import (
     Application,
     Check,
@@ -21,6 +21,8 @@ from rehost.spec._model import (
     group_order,
 )
 from rehost.spec._schema import schema
+from rehost.spec._selections import Selection
+from rehost.spec._variables import Variables
 
 __all__ = [
     "Application",
@@ -35,14 +37,18 @@ __all__ = [
     "Position",
     "PostLaunchAction",
     "Schedule",
+    "Selection",
     "Server",
     "SourceSpec",
     "SpecErrors",
+    "Variables",
     "Volume",
     "Wave",
     "Window",
     "check",
+    "check_stacks",
     "group_order",
     "load",
     "schema",
+    "selections",
 ]

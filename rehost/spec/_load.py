@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rehost.spec import (
     _after_launch,
@@ -24,10 +27,11 @@ from rehost.spec import (
     _yaml,
 )
 from rehost.spec._files import Folder
-from rehost.spec._findings import MAX_ERRORS, Finding, SpecErrors, bounded, too_many
+from rehost.spec._findings import MAX_ERRORS, Finding, SpecErrors, bounded, short, too_many
 from rehost.spec._merge import ALL_SECTIONS, Merged
 from rehost.spec._model import Estate
 from rehost.spec._scalars import Scalar
+from rehost.spec._selections import Selection
 from rehost.spec._variables import NoStack, Variables
 
 #: Findings of the schema that make a value useless to the checks. The others are about a key of it.
@@ -35,22 +39,33 @@ _USELESS = frozenset({"wrong-type", "wrong-value", "duplicate-item", "empty", "s
 
 
 def load(
-    folder: Path, *, root: Path | None = None, stack: str | None = None, variables: Variables | None = None
+    folder: Path,
+    *,
+    root: Path | None = None,
+    stack: str | None = None,
+    variables: Variables | None = None,
+    accept_stale: bool = False,
 ) -> Estate:
     """The estate that the files under `folder` declare. Raises `SpecErrors` with every finding.
 
     Paths in findings and in the model are relative to `root` (default: the folder's parent), so that they are the same in
     every check-out. `variables` is what `${...}` stands for; without it, what the settings files of `stack` say, or of the
-    stack in PULUMI_STACK, or of the only one that has a file.
+    stack in PULUMI_STACK, or of the only one that has a file. `accept_stale` takes selections as they were written down, for
+    what comes before selecting: looking at the sources.
     """
-    estate, found = check(folder, root=root, stack=stack, variables=variables)
+    estate, found = check(folder, root=root, stack=stack, variables=variables, accept_stale=accept_stale)
     if estate is None:
         raise SpecErrors(found)
     return estate
 
 
 def check(
-    folder: Path, *, root: Path | None = None, stack: str | None = None, variables: Variables | None = None
+    folder: Path,
+    *,
+    root: Path | None = None,
+    stack: str | None = None,
+    variables: Variables | None = None,
+    accept_stale: bool = False,
 ) -> tuple[Estate | None, list[Finding]]:
     """The estate, None if there are errors; and all findings, warnings included, as they stand in the files.
 
@@ -58,7 +73,43 @@ def check(
     the stack: no source, no network. What the arguments mean: see `load`.
     """
     place = Folder.at(folder, root)
-    merged, found = _read(place, _Filler(place, stack, variables))
+    return _checked(place, _Filler(place, stack, variables), accept_stale=accept_stale)
+
+
+def check_stacks(
+    folder: Path, *, root: Path | None = None, stacks: Sequence[str] = ()
+) -> tuple[Estate | None, list[Finding]]:
+    """As `check`, for each of `stacks`: one that is in PULUMI_STACK, or all that have a settings file, where none is named.
+
+    A finding of some of the stacks alone says so. The estate is that of the first stack; None if any of them has an error.
+    """
+    place = Folder.at(folder, root)
+    named = os.environ.get("PULUMI_STACK")
+    names: Sequence[str | None] = stacks or ([named] if named else _stacks.stacks(place.root)) or [None]
+    estates: list[Estate | None] = []
+    homes: dict[Finding, list[str]] = {}
+    for name in names:
+        filler = _Filler(place, name, None)
+        estate, found = _checked(place, filler)
+        estates.append(estate)
+        for each in found:
+            homes.setdefault(each, []).append(str(name))
+        if not filler.is_used:
+            break
+        place = Folder.at(folder, root)
+    told = [
+        each
+        if len(where) == len(estates)
+        else replace(each, message=f"{each.message}, on stack {' and '.join(map(short, where))}")
+        for each, where in homes.items()
+    ]
+    return None if None in estates else estates[0], sorted(told)
+
+
+def _checked(place: Folder, filler: _Filler, *, accept_stale: bool = False) -> tuple[Estate | None, list[Finding]]:
+    merged, found = _read(place, filler)
+    if accept_stale:
+        found = {each for each in found if each.rule != "stale-selection"}
     found.update(bounded(_checks.findings(merged)))
     found.update(bounded(_after_launch.findings(merged)))
     found.update(bounded(_limits.findings(merged)))
@@ -73,6 +124,20 @@ def check(
         found.add(Finding(place.relative(place.path), 1, 1, message, severity="warning", rule="no-servers"))
     estate = None if any(each.is_error for each in found) else _build.estate(merged, place, user_data)
     return estate, sorted(found)
+
+
+def selections(folder: Path, *, root: Path | None = None) -> tuple[list[Selection], dict[str, Any], list[Finding]]:
+    """What a spec selects; the entries of servers that are no selection's, by name; and what keeps one from selecting.
+
+    Other errors of the spec, and what was selected before, are no matter here: selecting may be what puts them right.
+    """
+    place = Folder.at(folder, root)
+    merged, found = _read(place, _Filler(place, None, None))
+    ours = {"selections", "selected"}
+    if merged.flawed & ours or merged.unsure & {*ours, "servers"}:
+        return [], {}, sorted(each for each in found if each.is_error)
+    own = {name: each for name, each in merged.entries["servers"].items() if name not in merged.chosen}
+    return _selections.selections(merged), own, []
 
 
 def _read(place: Folder, filler: _Filler) -> tuple[Merged, set[Finding]]:
@@ -104,10 +169,12 @@ class _Filler:
         self._place, self._stack = place, stack
         self._variables: Variables | NoStack | None = variables
         self.findings: list[Finding] = []
+        self.is_used = False
 
     def fill(self, document: _yaml.Document, merged: Merged) -> Iterator[Finding]:
         if not document.variables and not any(_variables.MARK in str(path[-1]) for path in document.keys):
             return
+        self.is_used = True
         if self._variables is None:
             self._variables, self.findings = _stacks.variables_of(self._place.root, self._stack)
         whole: dict[_yaml.Path, Scalar] = {}
@@ -115,6 +182,7 @@ class _Filler:
             # The text that stands there is not what was meant.
             document.refused.add(path)
             merged.wrong.add(path)
+            merged.flawed.add(str(path[0]) if path else "")
             yield finding
         for path in _schema.not_text(document, whole) if whole else ():
             _variables.put(document, path, whole[path])
@@ -128,5 +196,6 @@ def _against_schema(document: _yaml.Document, merged: Merged) -> Iterator[Findin
             document.data, document.is_whole = None, False
             return
         yield finding
+        merged.flawed.add(str(path[0]) if path else "")
         if finding.rule in _USELESS:
             merged.wrong.add(path)

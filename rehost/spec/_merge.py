@@ -25,6 +25,7 @@ class Merged:
         self.chosen: dict[str, str] = {}  # servers that are no entries of their own: the selection of each
         self.unsure: set[str] = set()  # sections of which not all names are known: nothing dangles there
         self.wrong: set[Path] = set()  # values that the schema refused
+        self.flawed: set[str] = set()  # sections of which the schema refused something
 
     def add(self, document: Document) -> Iterator[Finding]:
         """Take a file's entries in. One that another file has, too, is reported; the first one counts."""

@@ -5,9 +5,10 @@ Which machines a selection means is never found out while a spec is read: they s
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,26 @@ class Selection:
     digest: str
     position: Position
     selected: Mapping[str, Mapping[str, Any]]  # locators by server
-    selected_file: str | None  # that says so
+    was: str | None  # the digest for which they were selected; None where nothing was
+
+    def matches(self, name: str, facts: Mapping[str, Any]) -> bool:
+        """Whether it means a machine that discovery found under this name, with these facts. What is not known does not match."""
+        if _any(self.excluded, name):
+            return False
+        for key, patterns in self.match.items():
+            if key == "tags":
+                tags = facts.get("tags") or {}
+                if not all(_any(values, tags.get(tag)) for tag, values in patterns.items()):
+                    return False
+            elif not _any(patterns, name if key == "name" else facts.get(key)):
+                return False
+        return True
+
+
+def _any(patterns: Sequence[str], value: object) -> bool:
+    """Patterns of fnmatch, but without its brackets, which are common in names of machines."""
+    text = None if value is None else str(value)
+    return text is not None and any(fnmatch.fnmatchcase(text, each.replace("[", "[[]")) for each in patterns)
 
 
 def digest(entry: Mapping[str, Any]) -> str:
@@ -101,7 +121,7 @@ def selections(spec: Merged) -> list[Selection]:
                 digest(entry),
                 spec.place("selections", name),
                 dict(locators["servers"]),
-                spec.file("selected", name) if has else None,
+                locators["selection"] if has else None,
             )
         )
     return found

@@ -18,8 +18,8 @@ from rehost.spec.__main__ import main
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "spec.md"
 
 PUBLIC = """
-Application Check Estate Finding Group ImageOptions LaunchConfig NetworkInterface Notification Position PostLaunchAction Schedule Server SourceSpec
-SpecErrors Volume Wave Window check group_order load schema
+Application Check Estate Finding Group ImageOptions LaunchConfig NetworkInterface Notification Position PostLaunchAction Schedule Selection Server
+SourceSpec SpecErrors Variables Volume Wave Window check check_stacks group_order load schema selections
 """
 
 
