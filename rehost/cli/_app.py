@@ -16,6 +16,7 @@ class Commands(LazyGroup):
     lazy = {  # noqa: RUF012 - a ClassVar of the base class
         "validate": "rehost.cli._validate:validate",
         "discover": "rehost.cli._discover:discover",
+        "digest": "rehost.cli._digest:digest",
         "select": "rehost.cli._select:select",
         "run": "rehost.cli._run:run",
         "pause": "rehost.cli._jobs:pause",

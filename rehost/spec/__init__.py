@@ -1,7 +1,8 @@
 """The spec language: YAML files in, an estate or all of their errors out."""
 
+from rehost.spec._digest import digest, digests
 from rehost.spec._findings import Finding, Position, SpecErrors
-from rehost.spec._load import check, check_stacks, load, selections
+from rehost.spec._load import check, check_stacks, load, of, selections
 from rehost.spec._model import (
     Application,
     Check,
@@ -47,8 +48,11 @@ __all__ = [
     "Window",
     "check",
     "check_stacks",
+    "digest",
+    "digests",
     "group_order",
     "load",
+    "of",
     "schema",
     "selections",
 ]

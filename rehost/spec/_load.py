@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,25 @@ def check(
     the stack: no source, no network. What the arguments mean: see `load`.
     """
     place = Folder.at(folder, root)
-    return _checked(place, _Filler(place, stack, variables), accept_stale=accept_stale)
+    filler = _Filler(place, stack, variables)
+    return _checked(place, _parsed(place), filler, accept_stale=accept_stale)
+
+
+def of(data: Mapping[str, Any], *, root: Path, variables: Variables | None = None) -> Estate:
+    """The estate that a program declares, as data of the shape of a file: it is checked like one. Raises `SpecErrors`.
+
+    Paths in it are relative to `root`. The places of findings are lines of no file, and all the same.
+    """
+    place = Folder.at(root, root)
+    try:
+        document = _yaml.from_data(json.loads(json.dumps(data)), "program")
+    except (TypeError, ValueError, RecursionError) as error:
+        message = f"a spec is made of mappings, lists, text, numbers, true and false: {error}"
+        raise SpecErrors([Finding("program", 1, 1, message, rule="wrong-type")]) from None
+    estate, found = _checked(place, [document], _Filler(place, None, variables))
+    if estate is None:
+        raise SpecErrors(found)
+    return estate
 
 
 def check_stacks(
@@ -90,7 +109,7 @@ def check_stacks(
     homes: dict[Finding, list[str]] = {}
     for name in names:
         filler = _Filler(place, name, None)
-        estate, found = _checked(place, filler)
+        estate, found = _checked(place, _parsed(place), filler)
         estates.append(estate)
         for each in found:
             homes.setdefault(each, []).append(str(name))
@@ -106,8 +125,10 @@ def check_stacks(
     return None if None in estates else estates[0], sorted(told)
 
 
-def _checked(place: Folder, filler: _Filler, *, accept_stale: bool = False) -> tuple[Estate | None, list[Finding]]:
-    merged, found = _read(place, filler)
+def _checked(
+    place: Folder, documents: Iterable[_yaml.Document], filler: _Filler, *, accept_stale: bool = False
+) -> tuple[Estate | None, list[Finding]]:
+    merged, found = _read(place, documents, filler)
     if accept_stale:
         found = {each for each in found if each.rule != "stale-selection"}
     found.update(bounded(_checks.findings(merged)))
@@ -132,7 +153,7 @@ def selections(folder: Path, *, root: Path | None = None) -> tuple[list[Selectio
     Other errors of the spec, and what was selected before, are no matter here: selecting may be what puts them right.
     """
     place = Folder.at(folder, root)
-    merged, found = _read(place, _Filler(place, None, None))
+    merged, found = _read(place, _parsed(place), _Filler(place, None, None))
     ours = {"selections", "selected"}
     if merged.flawed & ours or merged.unsure & {*ours, "servers"}:
         return [], {}, sorted(each for each in found if each.is_error)
@@ -140,12 +161,16 @@ def selections(folder: Path, *, root: Path | None = None) -> tuple[list[Selectio
     return _selections.selections(merged), own, []
 
 
-def _read(place: Folder, filler: _Filler) -> tuple[Merged, set[Finding]]:
+def _parsed(place: Folder) -> Iterator[_yaml.Document]:
+    for name, content in place.read().items():
+        yield _yaml.parse(content, name)
+
+
+def _read(place: Folder, documents: Iterable[_yaml.Document], filler: _Filler) -> tuple[Merged, set[Finding]]:
     """All files as one, with everything put into the entries that they have from elsewhere."""
     merged = Merged()
     found: set[Finding] = set()
-    for name, content in place.read().items():
-        document = _yaml.parse(content, name)
+    for document in documents:
         found.update(document.findings)
         found.update(bounded(filler.fill(document, merged)))
         if document.is_whole and document.data is not None:

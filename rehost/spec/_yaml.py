@@ -67,6 +67,23 @@ def parse(content: bytes, name: str, *, loader: type[Any] | None = None) -> Docu
     return document
 
 
+def from_data(data: Any, name: str) -> Document:
+    """A document that no file holds: plain data, of which all stands in one place."""
+    document = Document(name, data, is_empty=False, is_whole=True)
+    waiting: list[tuple[Path, Any]] = [((), data)]
+    while waiting:
+        path, value = waiting.pop()
+        document.values[path] = 1, 1
+        if isinstance(value, str) and "${" in value:
+            document.variables.add(path)
+        inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        for key, each in inner:
+            waiting.append(((*path, key), each))
+            if isinstance(key, str):
+                document.keys[*path, key] = 1, 1
+    return document
+
+
 class _Stop(Exception):
     """The file cannot be read any further; a finding says why."""
 

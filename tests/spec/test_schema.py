@@ -19,7 +19,8 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "spec.md"
 
 PUBLIC = """
 Application Check Estate Finding Group ImageOptions LaunchConfig NetworkInterface Notification Position PostLaunchAction Schedule Selection Server
-SourceSpec SpecErrors Variables Volume Wave Window check check_stacks group_order load schema selections
+SourceSpec SpecErrors Variables Volume Wave Window check check_stacks digest digests group_order load of schema
+selections
 """
 
 
