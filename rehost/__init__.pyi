@@ -4,5 +4,6 @@ depend on the spec's checker.
 
 from rehost import spec as spec
 from rehost.spec import *  # noqa: F403 - what it is, its own __all__ says
+from rehost.spec import __all__ as __all__
 
 __version__: str
