@@ -150,7 +150,7 @@ def estate_of(count: int) -> bytes:
 
 
 def test_the_time_grows_with_the_number_of_servers_and_no_faster(tmp_path: Path) -> None:
-    """Against reading the same YAML without any check, so that a slow machine changes nothing: see `make bench PART=spec`."""
+    """Against reading the same YAML without any check, so that a slow machine changes nothing."""
     ratios = []
     for count in (200, 2000):
         folder = tmp_path / str(count) / "specs"
