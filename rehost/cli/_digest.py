@@ -21,7 +21,7 @@ def digest(
 ) -> None:
     """Print the digest of what the spec says on a stack. With it in REHOST_SPEC_DIGEST, `pulumi up` takes no other spec.
 
-    Example, where one job reviews and another updates: [dim]REHOST_SPEC_DIGEST=$(cat reviewed) pulumi up --yes[/]
+    One job reviews and keeps it, another updates. Example: [dim]rehost digest --stack prod > reviewed[/]
     """
     from rehost import spec
 
