@@ -6,16 +6,18 @@ from pathlib import Path
 
 import pulumi
 
-from components import Estate, EstateArgs
+from components import Estate, EstateArgs, must_be_reviewed, variables
 from rehost import spec
 
 config = pulumi.Config()
 root = Path.cwd()
 try:
-    estate = spec.load(root / (config.get("specs") or "migration_specs"), root=root)
+    estate = spec.load(root / (config.get("specs") or "migration_specs"), root=root, variables=variables())
 except spec.SpecErrors as errors:
     message = f"the spec is wrong; nothing was changed:\n{errors}"
     raise pulumi.RunError(message) from None
+
+must_be_reviewed(estate, root / ".rehost")
 
 wait = config.get("await") or "image"
 if wait not in ("image", "accepted"):

@@ -3,6 +3,7 @@
 from components.application import Application, ApplicationArgs, GroupArgs, WindowArgs
 from components.estate import Estate, EstateArgs
 from components.landing_zone import Ingress, LandingZone, LandingZoneArgs, LandingZoneError
+from components.program import must_be_reviewed, variables
 from components.resources import (
     Cutover,
     Instance,
@@ -43,4 +44,6 @@ __all__ = [
     "Wave",
     "WaveArgs",
     "WindowArgs",
+    "must_be_reviewed",
+    "variables",
 ]

@@ -1,3 +1,56 @@
-"""rehost moves servers into AWS as code. `docs/architecture.md` is the map."""
+"""rehost moves servers into AWS as code. `docs/architecture.md` is the map.
+
+For programs, it has the spec's model (`docs/components.md`): `rehost.load(...)`, `rehost.Estate`. All of it comes from `rehost.spec`,
+and is imported when it is first asked for: a command that needs no spec does not wait for the checker of specs.
+"""
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Application",
+    "Check",
+    "Estate",
+    "Finding",
+    "Group",
+    "ImageOptions",
+    "LaunchConfig",
+    "NetworkInterface",
+    "Notification",
+    "Position",
+    "PostLaunchAction",
+    "Schedule",
+    "Selection",
+    "Server",
+    "SourceSpec",
+    "SpecErrors",
+    "Variables",
+    "Volume",
+    "Wave",
+    "Window",
+    "__version__",
+    "check",
+    "check_stacks",
+    "digest",
+    "digests",
+    "group_order",
+    "load",
+    "of",
+    "schema",
+    "selections",
+]
+
+
+def __getattr__(name: str) -> object:
+    """PEP 562. `rehost.spec` itself, too."""
+    from importlib import import_module
+
+    if name == "spec":
+        return import_module("rehost.spec")
+    if name in __all__:
+        return getattr(import_module("rehost.spec"), name)
+    message = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(message)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "spec"})

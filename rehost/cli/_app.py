@@ -22,6 +22,8 @@ class Commands(LazyGroup):
         "schema": "rehost.cli._schema:schema",
         "migrate-spec": "rehost.cli._migrate_spec:migrate_spec",
         "discover": "rehost.cli._discover:discover",
+        "digest": "rehost.cli._digest:digest",
+        "select": "rehost.cli._select:select",
         "run": "rehost.cli._run:run",
         "pause": "rehost.cli._jobs:pause",
         "resume": "rehost.cli._jobs:resume",

@@ -39,7 +39,7 @@ def refresh(
     from rehost import spec  # the checker of specs is not quick to import
 
     project = find_project(database)
-    estate = spec.load(project.root / specs, root=project.root)
+    estate = spec.load(project.root / specs, root=project.root, accept_stale=True)
     unknown = set(sources or ()) - estate.sources.keys()
     if unknown:
         known = ", ".join(sorted(estate.sources)) or "none"
@@ -87,7 +87,7 @@ def list_(
     uses = _uses(control, project, specs)
     rows = []
     for server in control.catalogs.servers():
-        found = {uses[key] for key in _names_of(server) if key in uses}
+        found = {uses[key] for key in names_of(server) if key in uses}
         use = "replicating" if "replicating" in found else "declared" if found else "neither"
         if (gone or server.gone_at is None) and _matches(wanted, server, use):
             rows.append((server, use))
@@ -140,12 +140,12 @@ def _uses(control: ControlPlane, project: Project, specs: Path) -> dict[str, str
     from rehost import spec
 
     uses: dict[str, str] = {}
-    estate, _ = spec.check(project.root / specs, root=project.root)
+    estate, _ = spec.check(project.root / specs, root=project.root, accept_stale=True)
     for server in estate.servers.values() if estate else ():
-        for key in _keys(server.source.name, server.locator):
+        for key in keys_of(server.source.name, server.locator):
             uses[key] = "declared"
     for status in control.status():
-        for key in _keys(status.job.spec.source_name, status.job.spec.locator):
+        for key in keys_of(status.job.spec.source_name, status.job.spec.locator):
             uses[key] = "replicating" if _replicates(status) else "declared"
     return uses
 
@@ -154,7 +154,7 @@ def _replicates(status: JobStatus) -> bool:
     return status.job.is_live and (status.open_run is not None or status.latest_image is not None)
 
 
-def _keys(source: str, locator: Any) -> list[str]:
+def keys_of(source: str, locator: Any) -> list[str]:
     return [_machine(source, locator, None), *([f"{source}/{locator['name']}"] if "name" in locator else [])]
 
 
@@ -167,7 +167,7 @@ def _machine(source: str, locator: Any, name: str | None) -> str:
     return f"{source}/{locator.get('name', name)}"
 
 
-def _names_of(server: CatalogServer) -> list[str]:
+def names_of(server: CatalogServer) -> list[str]:
     """All the ways in which a spec may name a server that was found."""
     disks = [str(disk["key"]) for disk in server.disks]
     by_file = [f"{server.source_name}:{disks[0]}"] if len(disks) == 1 else []

@@ -41,7 +41,7 @@ def discover(
 
     With --write, entries for a spec, ready for review. Example: [dim]rehost discover dc1 'web-*' --write migration_specs/web.yaml[/]
     """
-    estate, root = load_estate(specs)
+    estate, root = load_estate(specs, accept_stale=True)
     if source not in estate.sources:
         known = ", ".join(estate.sources) or "none"
         fail(f"there is no source {source!r} in {specs}; known: {known}", Exit.USAGE)

@@ -37,7 +37,7 @@ def written(source: str, servers: Iterable[DiscoveredServer], taken: Iterable[st
     lines = [f"# Found by `rehost discover {source}`; review it, then add schedules, launch configs and applications."]
     entries: list[str] = []
     for server in servers:
-        name = _name_for(server.name, names)
+        name = name_for(server.name, names)
         names.add(name)
         entries.extend(_entry(source, name, server))
     any_live = any(line and not line.lstrip().startswith("#") for line in entries)
@@ -49,10 +49,10 @@ def _entry(source: str, name: str, server: DiscoveredServer) -> list[str]:
     about = [*_comment(_summary(server))]
     for concern in concerns_of(server):
         about += _comment(f"{concern.severity.value} {concern.id}: {concern.message}. {_sentence(concern.remedy)}")
-    body = [f"  {name}:", f"    source: {source}", f"    locator: {_flow(server.locator)}"]
+    body = [f"  {key(name)}:", f"    source: {source}", f"    locator: {flow(server.locator)}"]
     image = _image(server)
     if image:
-        body.append(f"    image: {_flow(image)}")
+        body.append(f"    image: {flow(image)}")
     if refused(server):
         body = [f"  # {line[2:]}" for line in body]
     return [*about, *body]
@@ -90,12 +90,25 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _flow(value: Mapping[str, Any]) -> str:
-    text: str = yaml.safe_dump(dict(value), default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False)
+def flow(value: Mapping[str, Any]) -> str:
+    """In one line; what looks like a variable of the spec is none."""
+    literal = {name: _literal(each) for name, each in value.items()}
+    text: str = yaml.safe_dump(literal, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False)
     return text.strip()
 
 
-def _name_for(name: str, taken: set[str]) -> str:
+def _literal(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_literal(each) for each in value]
+    return value.replace("${", "$${") if isinstance(value, str) else value
+
+
+def key(name: str) -> str:
+    """A name as a key of YAML, which would take some for numbers."""
+    return f'"{name}"' if re.fullmatch(r"[0-9.eE+-]+|true|false|null", name, re.IGNORECASE) else name
+
+
+def name_for(name: str, taken: set[str]) -> str:
     """A name that a spec takes, as near to the machine's as can be."""
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._") or "server"
     plain = plain[:_NAME]

@@ -10,12 +10,15 @@ from rehost.cli._project import find_project
 from rehost.spec import Estate, check
 
 
-def load_estate(specs: Path) -> tuple[Estate, Path]:
-    """The estate below `specs`, relative to here or to the project, and the folder that its paths are relative to."""
+def load_estate(specs: Path, *, accept_stale: bool = False) -> tuple[Estate, Path]:
+    """The estate below `specs`, relative to here or to the project, and the folder that its paths are relative to.
+
+    `accept_stale`: for what comes before `rehost select`.
+    """
     project = find_project(None)
     folder = specs if specs.exists() else project.root / specs
     root = project.root if folder.resolve().is_relative_to(project.root.resolve()) else folder.parent
-    estate, findings = check(folder, root=root)
+    estate, findings = check(folder, root=root, accept_stale=accept_stale)
     if estate is None:
         for finding in findings:
             if finding.is_error:

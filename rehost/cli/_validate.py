@@ -38,12 +38,16 @@ def validate(
         typer.Option("--format", help="text, json, github (annotations of a workflow), or sarif (for code scanning)."),
     ] = Format.text,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    stacks: Annotated[
+        list[str] | None,
+        typer.Option("--stack", help="Whose settings variables stand for; all that have a settings file without it."),
+    ] = None,
 ) -> None:
     """Check the spec and print every finding as [bold]file:line:column: message[/], with the line and a caret.
 
     Exit code 0 where it is valid (warnings allowed), 2 where it is not. Example: [dim]rehost validate migration_specs[/]
     """
-    from rehost.spec import check  # it is not quick to import
+    from rehost.spec import check_stacks  # it is not quick to import
 
     if as_json:
         form = Format.json
@@ -52,7 +56,7 @@ def validate(
     found: list[tuple[Path, Path, list[Finding]]] = []
     for place in places:
         root = root_of(place)
-        estate, findings = check(place, root=root)
+        estate, findings = check_stacks(place, root=root, stacks=stacks or ())
         estates.append(estate)
         found.append((place, root, findings))
     valid = None not in estates

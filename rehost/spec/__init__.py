@@ -1,11 +1,12 @@
 """The spec language: YAML files in, an estate or all of their errors out."""
 
+from rehost.spec._digest import digest, digests
 from rehost.spec._excerpts import Excerpts
 from rehost.spec._explain import Explained, NoSuchKey, explain
 from rehost.spec._files import read
 from rehost.spec._findings import Finding, Position, SpecErrors
 from rehost.spec._formats import as_github, as_sarif, as_text
-from rehost.spec._load import check, load
+from rehost.spec._load import check, check_stacks, load, of, selections
 from rehost.spec._model import (
     Application,
     Check,
@@ -25,6 +26,8 @@ from rehost.spec._model import (
     group_order,
 )
 from rehost.spec._schema import schema
+from rehost.spec._selections import Selection
+from rehost.spec._variables import Variables
 
 __all__ = [
     "Application",
@@ -42,9 +45,11 @@ __all__ = [
     "Position",
     "PostLaunchAction",
     "Schedule",
+    "Selection",
     "Server",
     "SourceSpec",
     "SpecErrors",
+    "Variables",
     "Volume",
     "Wave",
     "Window",
@@ -52,9 +57,14 @@ __all__ = [
     "as_sarif",
     "as_text",
     "check",
+    "check_stacks",
+    "digest",
+    "digests",
     "explain",
     "group_order",
     "load",
+    "of",
     "read",
     "schema",
+    "selections",
 ]

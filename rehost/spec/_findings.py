@@ -90,9 +90,16 @@ def too_many(where: Position) -> Finding:
 
 
 def bounded(findings: Iterable[Finding]) -> Iterator[Finding]:
-    """At most MAX_ERRORS errors of what may be endless, and all of the warnings before the last of them."""
+    """At most MAX_ERRORS errors of what may be endless, and all of the warnings before the last of them.
+
+    A finding of what a thousand entries have from one place is one.
+    """
     errors = 0
+    seen: set[Finding] = set()
     for each in findings:
+        if each in seen:
+            continue
+        seen.add(each)
         errors += each.is_error
         if errors > MAX_ERRORS:
             yield too_many(each.position)

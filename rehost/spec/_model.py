@@ -133,11 +133,11 @@ class Server:
     name: str
     source: SourceSpec
     locator: Mapping[str, Any]
-    schedule: Schedule
-    launch_config: LaunchConfig | None
-    image: ImageOptions
-    quiesce: str
-    tags: Mapping[str, str]
+    schedule: Schedule = Schedule(run_once=True)
+    launch_config: LaunchConfig | None = None
+    image: ImageOptions = ImageOptions()
+    quiesce: str = "try"
+    tags: Mapping[str, str] = field(default_factory=dict)
     throttle: str | None = None
     ignore: Mapping[str, str] = field(default_factory=dict)  # why, by the concern's id
 
@@ -146,7 +146,7 @@ class Server:
 class Group:
     name: str
     servers: tuple[str, ...]
-    after: tuple[str, ...]
+    after: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ class Application:
     name: str
     phase: str
     groups: tuple[Group, ...]  # in launch order: a group after those it names
-    tags: Mapping[str, str]
+    tags: Mapping[str, str] = field(default_factory=dict)
     ignore: Mapping[str, str] = field(default_factory=dict)  # why, by the concern's id
     owner: str | None = None
     force: str | None = None  # why it may be cut over untested
@@ -220,13 +220,13 @@ class Wave:
 class Estate:
     """Everything by name, in the order of the files. Plain data: it can be copied, compared and pickled."""
 
-    sources: Mapping[str, SourceSpec]
-    schedules: Mapping[str, Schedule]
-    launch_configs: Mapping[str, LaunchConfig]
-    servers: Mapping[str, Server]
-    applications: Mapping[str, Application]
-    waves: Mapping[str, Wave]
-    positions: Mapping[tuple[str, str], Position]  # of each entry, by section and name
+    sources: Mapping[str, SourceSpec] = field(default_factory=dict)
+    schedules: Mapping[str, Schedule] = field(default_factory=dict)
+    launch_configs: Mapping[str, LaunchConfig] = field(default_factory=dict)
+    servers: Mapping[str, Server] = field(default_factory=dict)
+    applications: Mapping[str, Application] = field(default_factory=dict)
+    waves: Mapping[str, Wave] = field(default_factory=dict)
+    positions: Mapping[tuple[str, str], Position] = field(default_factory=dict)  # of each entry, by section and name
     notifications: Mapping[str, Notification] = field(default_factory=dict)
 
     def position(self, section: str, name: str) -> Position:

@@ -13,7 +13,7 @@ RULES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("syntax", "tab"), "it is not YAML"),
     (
         ("too-deep", "too-many"),
-        "nested more than 40 deep, or launch configs that extend each other over more than 10 levels; more than 1,000 errors of one kind",
+        "nested more than 40 deep, or launch configs or server templates that extend each other over more than 10 levels; more than 1,000 errors of one kind",
     ),
     (
         ("anchor", "merge-key", "tag", "several-documents"),
@@ -29,14 +29,22 @@ RULES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("secret-value",), "a secret in place of a reference to one"),
     (("throttle-too-low",), "a throttle under which no block would arrive in time"),
     (("no-power",), "a power setting that a source cannot carry out"),
-    (("duplicate-entry",), "an entry that two files have"),
+    (
+        ("duplicate-entry",),
+        "an entry that two files have, or that a selection has too; defaults that a folder has twice",
+    ),
+    (("variable",), "a variable that does not exist, has no value, is a secret, or stands where none can"),
+    (("stale-selection",), "a selection whose servers are not written down, or were for another match"),
     (("dangling-name",), "a name that nothing has"),
     (("two-homes",), "a server in two groups, an application in two waves"),
     (
         ("no-application", "same-machine"),
         "warnings: a server that nothing waits for; two servers with one locator",
     ),
-    (("cycle",), "groups, or waves, that wait for each other; launch configs that extend each other"),
+    (
+        ("cycle",),
+        "groups, or waves, that wait for each other; launch configs or server templates that extend each other",
+    ),
     (
         ("window",),
         "a window or a blackout that closes before it opens; a wave whose window is over before that of a wave it comes after opens",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -33,6 +33,19 @@ def findings(document: Document, using: Mapping[str, Any] | None = None) -> Iter
         for path, finding in findings_of(error, document):
             if not (path in document.refused and finding.rule in _SHAPE):
                 yield path, finding
+
+
+def not_text(document: Document, paths: Container[Path]) -> list[Path]:
+    """Those of `paths` whose key takes something else than text."""
+    found = set()
+    errors = list(_validator().iter_errors(document.data))
+    while errors:
+        error = errors.pop()
+        path = tuple(error.absolute_path)
+        if error.validator in ("type", "enum", "const") and path in paths:
+            found.add(path)
+        errors.extend(error.context)
+    return sorted(found, key=str)
 
 
 def _pattern(_validator: Any, pattern: str, instance: Any, _schema: Any) -> Iterator[jsonschema.ValidationError]:

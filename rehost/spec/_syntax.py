@@ -87,7 +87,8 @@ def _told(context: str, problem: str, rest: str, is_last: bool) -> tuple[bool, s
         bracket = "]" if "sequence" in context else "}"
         if is_last or "stream end" in problem:
             return True, "syntax", f"what begins here lacks its closing {bracket}", ""
-        return False, "syntax", f"a comma or the closing {bracket} is missing before this", ""
+        hint = "a value with braces in it, such as a variable, needs quotes here" if rest.startswith("{") else ""
+        return False, "syntax", f"a comma or the closing {bracket} is missing before this", hint
     if "quoted" in context and "escape" in problem:
         hint = "in single quotes, \\ is an ordinary character"
         return True, "syntax", "an escape in these double quotes is unknown", hint

@@ -36,6 +36,7 @@ class Document:
     keys: dict[Path, tuple[int, int]] = field(default_factory=dict)
     ends: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)  # of scalars, by where they begin
     refused: set[Path] = field(default_factory=set)  # values that are not what was meant: their finding says why
+    variables: set[Path] = field(default_factory=set)  # values with ${ in them
 
     def at(self, path: Path) -> Position:
         """Where a value begins, or the nearest thing around it."""
@@ -64,6 +65,23 @@ def parse(content: bytes, name: str, *, loader: type[Any] | None = None, with_en
         pass
     except yaml.YAMLError as error:
         document.findings.append(_syntax.explain(error, text, name))
+    return document
+
+
+def from_data(data: Any, name: str) -> Document:
+    """A document that no file holds: plain data, of which all stands in one place."""
+    document = Document(name, data, is_empty=False, is_whole=True)
+    waiting: list[tuple[Path, Any]] = [((), data)]
+    while waiting:
+        path, value = waiting.pop()
+        document.values[path] = 1, 1
+        if isinstance(value, str) and "${" in value:
+            document.variables.add(path)
+        inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        for key, each in inner:
+            waiting.append(((*path, key), each))
+            if isinstance(key, str):
+                document.keys[*path, key] = 1, 1
     return document
 
 
@@ -101,7 +119,9 @@ class _Builder:
             self._check(event)
             if self.with_ends and event.end_mark is not None:
                 self.document.ends[_place_of(event)] = event.end_mark.line + 1, event.end_mark.column + 1
-            self._place(plain(event.value) if event.implicit[0] else event.value, event)
+            path = self._place(plain(event.value) if event.implicit[0] else event.value, event)
+            if path is not None and "${" in event.value:
+                self.document.variables.add(path)
         elif isinstance(event, yaml.CollectionStartEvent):
             self._check(event)
             if len(self.stack) >= _syntax.MAX_DEPTH:

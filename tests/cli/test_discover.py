@@ -93,7 +93,24 @@ def test_hostile_names_stay_within_their_entry(tmp_path: Path) -> None:
     evil = Concern("odd", Severity.WARNING, "line\nsources: {}", "two\r\nservers: {}")
     servers = [
         DiscoveredServer(name, {"name": name}, [DiscoveredDisk("sda", MIB, "flat")], {"guest": "a\nb: c"}, [evil])
-        for name in ("yes", "a: b", "web 01", "web/01", "'", "é" * 200, "# x", "-", "a\nb", "web-01", "WEB", "{x}")
+        for name in (
+            "yes",
+            "a: b",
+            "web 01",
+            "web/01",
+            "'",
+            "é" * 200,
+            "# x",
+            "-",
+            "a\nb",
+            "web-01",
+            "WEB",
+            "{x}",
+            "${x}",
+            "${stack}",
+            "123",
+            "0777",
+        )
     ]
     text = written("dc1", servers, {"web-01"})
     credentials = "{username: {env: U}, password: {env: P}}"

@@ -57,7 +57,7 @@ def test_an_entry_is_explained_with_its_keys(command: Command) -> None:
     assert "  KEY " in said.out
     for key in spec.schema()["$defs"]["server"]["properties"]:
         assert f"\n  {key} " in said.out
-    assert "\n  source        required  The name of its source\n" in said.out
+    assert "\n  locator       required  Which machine of its source it is\n" in said.out
     assert all(f"\n  {section} " in command("explain").out for section in ("sources", "servers", "waves"))
 
 

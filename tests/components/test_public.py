@@ -7,6 +7,7 @@ import components
 PUBLIC = """
 Application ApplicationArgs Cutover Estate EstateArgs GroupArgs Ingress Instance LandingZone LandingZoneArgs LandingZoneError
 MachineImage Milestone Phase PostLaunch Preflight Readiness ReplicationJob Server ServerArgs Validation Wave WaveArgs WindowArgs
+must_be_reviewed variables
 """
 
 

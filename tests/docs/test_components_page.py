@@ -11,7 +11,7 @@ from tests.components.conftest import Asked, run_program
 from tests.components.test_estate import REPLICATE, TEST
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "components.md").read_text("utf-8")
-RECORD, ZONE = re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
+RECORD, PLAIN, ZONE = re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
 
 
 def run(program: str) -> dict[str, Asked]:
@@ -42,3 +42,11 @@ def test_no_record_before_the_launch(specs: Path) -> None:
 def test_the_landing_zone() -> None:
     made = run(ZONE)
     assert {"LandingZone/migration", "Key/migration-key", "Subnet/migration-staging"} <= made.keys()
+
+
+def test_a_program_without_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = run(PLAIN)
+    assert sum(name.startswith("ReplicationJob/") for name in made) == 20
+    assert made["Application/shop"].parent == "Estate/estate"
+    assert made["ReplicationJob/web-07"].inputs["schedule"]["every_seconds"] == 86400

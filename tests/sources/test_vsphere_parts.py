@@ -15,6 +15,7 @@ from typing import Any, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyVmomi import vim
 
 from rehost import secrets
 from rehost.blocks import Extent
@@ -350,3 +351,20 @@ def test_discovery_asks_by_pages_and_not_by_machines(tmp_path: Path) -> None:
         assert len(found) == len({each.name for each in found}) == 450
         assert all(each.disks and each.facts["host"] and each.facts["path"].startswith("/DC0/vm/") for each in found)
         assert sum(vcenter.state()["calls"].values()) - before < 15
+
+
+# Custom attributes
+
+
+def test_custom_attributes_are_tags_of_discovery(tmp_path: Path) -> None:
+    with VSphere(tmp_path, built(), machines=2) as vcenter:
+        source = opened(entry(vcenter))
+        before = list(source.discover())
+        client = source._client
+        manager = client.content.customFieldsManager
+        keys = {name: manager.AddFieldDefinition(name, vim.VirtualMachine).key for name in ("application", "stage")}
+        target = client.managed(vim.VirtualMachine, before[0].facts["moref"])
+        manager.SetField(target, keys["application"], "shop")
+        found = {each.name: each.facts["tags"] for each in source.discover()}
+        source.close()
+    assert found == {before[0].name: {"application": "shop"}, before[1].name: {}}

@@ -16,10 +16,10 @@ from rehost import spec
         ("servers", "servers", "mapping from names to mappings", False),
         ("servers.image.conversion", "servers.NAME.image.conversion", "import or register", False),
         ("servers.web-01.image.conversion", "servers.NAME.image.conversion", "import or register", False),
-        ("servers.NAME.source", "servers.NAME.source", "text", True),
+        ("servers.NAME.locator", "servers.NAME.locator", "mapping", True),
         ("sources.tls", "sources.NAME.tls", "mapping", False),
         ("sources.credentials.password", "sources.NAME.credentials.password", "mapping", True),
-        ("applications.groups.servers", "applications.NAME.groups.NAME.servers", "list of text", True),
+        ("applications.groups.servers", "applications.NAME.groups.NAME.servers", "list of text", False),
         ("applications.shop.groups.db.servers[0]", "applications.NAME.groups.NAME.servers[]", "text", False),
         ("schedules.blackouts.days", "schedules.NAME.blackouts.NAME.days", "list of mon or tue or wed or thu or fri or sat or sun", False),
         ("servers.tags", "servers.NAME.tags", "mapping from names to text", False),
@@ -37,7 +37,7 @@ def test_keys_with_and_without_names(path: str, canonical: str, value: str, is_r
 def test_what_an_entry_has_and_needs() -> None:
     found = spec.explain("servers")
     assert set(found.keys) == set(spec.schema()["$defs"]["server"]["properties"])
-    assert found.needed == {"source", "locator"}
+    assert found.needed == {"locator"}
     assert {"endpoint", "sockets", "path"} <= set(spec.explain("sources").keys), "the keys of all types"
     assert spec.explain("servers.image.conversion").keys == {}
 

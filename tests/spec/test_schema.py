@@ -18,8 +18,9 @@ from rehost.spec.__main__ import main
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "spec.md"
 
 PUBLIC = """
-Application Check Estate Excerpts Explained Finding Group ImageOptions LaunchConfig NetworkInterface NoSuchKey Notification Position PostLaunchAction Schedule Server SourceSpec
-SpecErrors Volume Wave Window as_github as_sarif as_text check explain group_order load read schema
+Application Check Estate Excerpts Explained Finding Group ImageOptions LaunchConfig NetworkInterface NoSuchKey Notification Position
+PostLaunchAction Schedule Selection Server SourceSpec SpecErrors Variables Volume Wave Window as_github as_sarif as_text check check_stacks
+digest digests explain group_order load of read schema selections
 """
 
 

@@ -6,11 +6,12 @@ A call a machine would cost a thousand round trips for a thousand machines; this
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pyVmomi import vim, vmodl
 
+from rehost.sources._errors import CredentialsRefused
 from rehost.sources.vsphere._client import Client
 
 #: Leaf paths alone: a whole `runtime` or `summary` carries far more, and values that pyVmomi cannot read from every server.
@@ -39,6 +40,7 @@ MACHINE_PATHS = (
     "guest.hostName",
     "guest.ipAddress",
     "snapshot.rootSnapshotList",
+    "customValue",
 )
 _NAMED = (vim.Folder, vim.Datacenter, vim.HostSystem, vim.Network)
 _PAGE = 200  # objects an answer
@@ -104,6 +106,7 @@ class MachineRecord:
     nics: Sequence[NicRecord]
     devices: Sequence[str]  # what does not travel: usb, pci, tpm
     snapshots: Sequence[SnapshotEntry] = field(default=())  # in the order of their tree
+    tags: Mapping[str, str] = field(default_factory=dict)  # custom attributes by name; of discovery alone
 
     @property
     def path(self) -> str:
@@ -119,9 +122,26 @@ def machines(client: Client) -> Iterator[MachineRecord]:
     found = _traverse(client, {vim.VirtualMachine: MACHINE_PATHS, **dict.fromkeys(_NAMED, ("name", "parent"))})
     objects = {moref: properties for moref, properties in found if moref[0] != "VirtualMachine"}
     names = _Names(objects)
+    attributes = _attributes(client)
     for (_, moref), properties in ((each, values) for each, values in found if each[0] == "VirtualMachine"):
         if not properties.get("config.template", False):
-            yield record(moref, properties, names)
+            tags = {
+                attributes[each.key]: each.value
+                for each in properties.get("customValue") or ()
+                if each.key in attributes
+            }
+            yield replace(record(moref, properties, names), tags=tags)
+
+
+def _attributes(client: Client) -> Mapping[int, str]:
+    """Names of the custom attributes, by key. An account that may not see them sees none, and everything else."""
+    manager = client.content.customFieldsManager
+    if manager is None:
+        return {}
+    try:
+        return {each.key: str(each.name) for each in retrieve(client, manager, ("field",)).get("field") or ()}
+    except CredentialsRefused:  # it lacks the privilege
+        return {}
 
 
 def machine(client: Client, moref: str) -> MachineRecord:

@@ -255,6 +255,7 @@ def _described(record: MachineRecord, locator: Locator, found: list[Concern]) ->
         "address": record.address,
         "nics": [{"label": nic.label, "mac": nic.mac, "network": nic.network} for nic in record.nics],
         "snapshots": [each.name for each in record.snapshots],
+        "tags": dict(record.tags),
     }
     return DiscoveredServer(
         name=record.name,
