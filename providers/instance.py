@@ -233,5 +233,7 @@ def _launch_failures(here: Stack, olds: Props, news: Props) -> list[CheckFailure
         placement_group=placement.get("group"),
         host=placement.get("host"),
         template=known.get("launchTemplate"),
+        # The engine checks a replacement as if there had been nothing before.
+        owner={STACK_TAG: news["stack"], SERVER_TAG: news["server"]},
     )
     return [failure(each.field, each.message) for each in here.aws.launch_checks.problems(asked)]

@@ -11,6 +11,7 @@ from rehost.aws._errors import AwsError, NotFound, translated
 from rehost.aws._instance_types import InstanceTypes
 from rehost.aws._launch import Interface
 from rehost.aws._session import Session
+from rehost.aws._tags import from_list
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,9 @@ class Asked:
     placement_group: str | None = None
     host: str | None = None
     template: Mapping[str, str] | None = None
+    owner: Mapping[str, str] | None = (
+        None  # tags: an instance that has them all gives its addresses back before the launch
+    )
 
 
 class LaunchChecks:
@@ -55,10 +59,10 @@ class LaunchChecks:
             self._try(field, check, found)
         if asked.instance_type and zone and not any(each.field in ("instanceType", "placement") for each in found):
             self._try("instanceType", lambda: self._require_offered(str(asked.instance_type), zone), found)
-        found += self._addresses("privateIp", subnet, asked.private_ip)
+        found += self._addresses("privateIp", subnet, asked.private_ip, asked.owner)
         found += self._group_problems("securityGroups", subnet, asked.security_groups)
         for number, each in enumerate(asked.interfaces, 2):
-            found += self._interface(number, each, zone)
+            found += self._interface(number, each, zone, asked.owner)
         return found
 
     def zone_of(self, subnet: str) -> str:
@@ -109,13 +113,15 @@ class LaunchChecks:
                 message=f"{zone} does not offer {instance_type}; name another type, or a subnet of another zone",
             )
 
-    def _interface(self, number: int, asked: Interface, zone: str | None) -> list[Problem]:
+    def _interface(
+        self, number: int, asked: Interface, zone: str | None, owner: Mapping[str, str] | None
+    ) -> list[Problem]:
         found: list[Problem] = []
         subnet = self._subnet("networkInterfaces", asked.subnet, found)
         if subnet and zone and subnet["AvailabilityZone"] != zone:
             where = f"subnet {asked.subnet} of network interface {number} is in {subnet['AvailabilityZone']}"
             found.append(Problem("networkInterfaces", f"{where}; all of an instance are in one zone, here {zone}"))
-        found += self._addresses("networkInterfaces", subnet, asked.private_ip)
+        found += self._addresses("networkInterfaces", subnet, asked.private_ip, owner)
         found += self._group_problems("networkInterfaces", subnet, asked.security_groups)
         return found
 
@@ -139,7 +145,9 @@ class LaunchChecks:
                 found.append(Problem(field, message))
         return found
 
-    def _addresses(self, field: str, subnet: Mapping[str, Any] | None, address: str | None) -> list[Problem]:
+    def _addresses(
+        self, field: str, subnet: Mapping[str, Any] | None, address: str | None, owner: Mapping[str, str] | None
+    ) -> list[Problem]:
         if subnet is None:
             return []
         if not address:
@@ -161,9 +169,18 @@ class LaunchChecks:
         answer: dict[str, Any] = {}
         self._try(field, lambda: answer.update(self._ec2.describe_network_interfaces(Filters=filters)), found)
         for each in answer.get("NetworkInterfaces", ()):
-            user = each.get("Attachment", {}).get("InstanceId") or each["NetworkInterfaceId"]
+            instance = each.get("Attachment", {}).get("InstanceId")
+            user = instance or each["NetworkInterfaceId"]
+            if instance and owner and self._has_tags(instance, owner):
+                continue
             found.append(Problem(field, f"{address} is taken by {user}"))
         return found
+
+    def _has_tags(self, instance_id: str, tags: Mapping[str, str]) -> bool:
+        with translated():
+            reservations = self._ec2.describe_instances(InstanceIds=[instance_id])["Reservations"]
+        has = [from_list(each.get("Tags")) for entry in reservations for each in entry["Instances"]]
+        return any(tags.items() <= each.items() for each in has)
 
     @staticmethod
     def _try(field: str, check: Callable[[], Any], found: list[Problem]) -> None:

@@ -219,6 +219,9 @@ def test_what_a_subnet_cannot_give_is_said_before(aws: Aws, ec2: Any, tags: dict
 
     assert said() == []
     assert said(private_ip=made.private_ip) == [f"privateIp: {made.private_ip} is taken by {made.instance_id}"]
+    owner = {"rehost:stack": made.tags["rehost:stack"]}
+    assert said(private_ip=made.private_ip, owner=owner) == [], "a replacement gets what its predecessor gives back"
+    assert said(private_ip=made.private_ip, owner={"rehost:stack": "another"}) != []
     assert "is not in" in said(private_ip="192.0.2.1")[0]
     assert "AWS keeps for itself" in said(private_ip=network.rsplit(".", 1)[0] + ".3")[0]
     assert "of" in said(security_groups=[foreign])[0]

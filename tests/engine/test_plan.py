@@ -57,7 +57,9 @@ def test_each_step_of_an_application_is_told_before_it_is_taken(project: EngineP
     assert 0 < sizes["web-01"] < sizes["db-01"] < 1 << 20, "the source was asked; the disks are sparse"
     assert plan["movement"]["sources_without_a_measured_rate"] == ["exports"]
 
-    assert [(each["severity"], each["application"], each["id"]) for each in plan["concerns"]] == [
+    # Other tests of this worker may have launched a server of the same name in the same sandbox.
+    concerns = [each for each in plan["concerns"] if each["id"] != "duplicate-name"]
+    assert [(each["severity"], each["application"], each["id"]) for each in concerns] == [
         ("warning", "shop", "subnet")
     ], "a preview passes on what preflight prints"
     project.edit(", subnet: subnet-0123456789abcdef0", "")
@@ -84,7 +86,7 @@ def test_each_step_of_an_application_is_told_before_it_is_taken(project: EngineP
     project.edit("t3.small, tags: {a: b}", "t3.micro, keyName: nobody")
     plan = _plan(project, base, code=1)
     assert plan["failed"], "there is no such key"
-    assert [each["severity"] for each in plan["concerns"]] == ["error"]
+    assert [each["severity"] for each in plan["concerns"] if each["id"] != "duplicate-name"] == ["error"]
     project.edit(", keyName: nobody", "")
 
     project.edit("phase: test", "phase: cutover")

@@ -88,7 +88,8 @@ def test_quotas_hold_all_together_and_what_is_ignored_does_not_count(world: Worl
     sizes = {f"web-{number:02}": [2 << 40] for number in range(5)}
     found = world.weigh(estate("instanceType: t3.micro", servers=5), sizes=sizes)
     assert ids(found, "error") == {"vcpu-quota", "volume-quota"}
-    assert ids(found, "warning") == {"snapshot-quota"}
+    # Other tests of this worker may have launched a server of the same name in the same sandbox.
+    assert ids(found, "warning") - {"duplicate-name"} == {"snapshot-quota"}
     ignored = world.weigh(
         estate("instanceType: t3.micro", servers=5, more=", ignore: {vcpu-quota: asked for}"), sizes=sizes
     )
