@@ -9,6 +9,7 @@ from providers._provider import Props
 from providers._stack import Stack
 from providers._windows import closed
 from rehost.control import Application, ControlPlane, JobStatus, Phase
+from rehost.text import duration
 
 
 def plan(here: Stack, standing: Application | None, props: Props) -> list[str]:
@@ -81,7 +82,7 @@ def _images(control: ControlPlane, props: Props) -> str:
     for server in props["servers"]:
         status = known.get(server)
         since = status.age_from if status else None
-        ages.append(f"{server} {span((now - since).total_seconds())} old" if since else f"{server} has none yet")
+        ages.append(f"{server} {duration((now - since).total_seconds())} old" if since else f"{server} has none yet")
     return ", ".join(ages)
 
 
@@ -94,12 +95,12 @@ def _outage(control: ControlPlane, standing: Application | None, props: Props) -
         if run is None or run.started_at is None or run.completed_at is None:
             return "unknown: not every server has a run that was measured"
         runs.append((run.completed_at - run.started_at).total_seconds())
-    longest = f"the longest last run took {span(max(runs))}"
+    longest = f"the longest last run took {duration(max(runs))}"
     if standing is None or standing.launch_seconds is None:
-        return f"at least {span(max(runs))}: {longest}, launch and validation were not measured yet"
+        return f"at least {duration(max(runs))}: {longest}, launch and validation were not measured yet"
     total = max(runs) + standing.launch_seconds
-    where = f"launch and validation {span(standing.launch_seconds)} in {standing.launched_phase}"
-    return f"{span(total)}: {longest}, {where}"
+    where = f"launch and validation {duration(standing.launch_seconds)} in {standing.launched_phase}"
+    return f"{duration(total)}: {longest}, {where}"
 
 
 def _statuses(control: ControlPlane, props: Props) -> Mapping[str, JobStatus]:
@@ -109,18 +110,3 @@ def _statuses(control: ControlPlane, props: Props) -> Mapping[str, JobStatus]:
 
 def _these(servers: list[str]) -> str:
     return f"{', '.join(servers)} {'is' if len(servers) == 1 else 'are'}"
-
-
-def span(seconds: float) -> str:
-    """`45 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
-    whole = round(seconds)
-    if whole < 120:
-        return f"{whole} s"
-    minutes = round(whole / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    days, hours = divmod(hours, 24)
-    return f"{days} d {hours} h" if hours else f"{days} d"

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from rehost.text import named
+
 #: Phases that an application has reached once it serves from AWS.
 CUT_OVER = frozenset({"cutover", "complete"})
 
@@ -147,12 +149,6 @@ def moment(at: datetime) -> str:
     """As the spec would have it, to the minute: in the time zone in which it was declared."""
     zone = at.strftime("%z")
     return at.strftime("%Y-%m-%d %H:%M ") + ("UTC" if zone in ("", "+0000") else f"{zone[:3]}:{zone[3:]}")
-
-
-def named(names: Iterable[str], limit: int = 5) -> str:
-    """`a, b and 3 more`."""
-    listed = list(names)
-    return ", ".join(listed[:limit]) + (f" and {len(listed) - limit} more" if len(listed) > limit else "")
 
 
 def _are(names: list[str]) -> str:

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from rehost.concerns import KINDS
-from rehost.waves import Standing, WavePlan, may_cut_over, moment, named, refusals, unfinished, wave_of, wave_order
+from rehost.text import named
+from rehost.waves import Standing, WavePlan, may_cut_over, moment, refusals, unfinished, wave_of, wave_order
 
 OPENS = datetime(2026, 12, 5, 22, tzinfo=UTC)
 CLOSES = datetime(2026, 12, 6, 6, tzinfo=UTC)

@@ -19,6 +19,7 @@ from rehost.cli._output import Exit, err, fail, out, print_json, size
 from rehost.connector import resolve_from_aws
 from rehost.sources import Concern, DiscoveredServer, Severity, SourceError, open_source
 from rehost.spec import Estate
+from rehost.text import named
 
 _NAMED = 5  # servers named behind a concern
 _STYLE = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "dim"}
@@ -116,7 +117,7 @@ def _show(source: str, servers: Sequence[DiscoveredServer]) -> None:
     for concern, having in _by_concern(servers):
         style = _STYLE[concern.severity]
         text = escape(f"{concern.message}; {concern.remedy}")
-        err.print(f"[{style}]{concern.id}[/] {escape(_some(having))}: {text}")
+        err.print(f"[{style}]{concern.id}[/] {escape(named(having, _NAMED))}: {text}")
     bad = sum(refused(each) for each in servers)
     out.print(
         f"{len(servers)} servers of {source}" + (f", [red]{bad} of which no run could replicate[/]" if bad else "")
@@ -132,10 +133,6 @@ def _by_concern(servers: Sequence[DiscoveredServer]) -> list[tuple[Concern, list
                 names = found.setdefault(concern.id, (concern, []))[1]
                 names.extend([each.name] if each.name not in names[-1:] else [])
     return sorted(found.values(), key=lambda entry: list(Severity).index(entry[0].severity))
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
 def _as_dict(server: DiscoveredServer) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rehost.cli._output import Columns, Exit, escape, fail, print_json, show, tell
+from rehost.text import count, named
 
 if TYPE_CHECKING:
     from rehost.importers import Imported, Options, Summary
@@ -254,10 +255,10 @@ def _report(tool: str, made: Imported, paths: Sequence[Path], as_json: bool) -> 
         return
     rows = [_row(each) for each in summaries(made.remarks)]
     counts = ", ".join(
-        _count(number, what)
+        count(number, what)
         for number, what in ((made.servers, "server"), (made.applications, "application"), (made.waves, "wave"))
     )
-    counts += f"; {_count(made.left_out, 'server')} left out"
+    counts += f"; {count(made.left_out, 'server')} left out"
     show(
         [
             *([Columns(("what", "field", "of", "why"), rows)] if rows else []),
@@ -270,18 +271,10 @@ def _report(tool: str, made: Imported, paths: Sequence[Path], as_json: bool) -> 
 
 def _row(summary: Summary) -> tuple[str, ...]:
     style = _STYLE[summary.kind.value]
-    values = f" ({_some(summary.values)})" if summary.values else ""
+    values = f" ({named(summary.values, _NAMED)})" if summary.values else ""
     return (
         f"[{style}]{summary.kind.value}[/]",
         escape(summary.field),
-        escape((_some(summary.subjects) + values).strip()),
+        escape((named(summary.subjects, _NAMED) + values).strip()),
         escape(summary.reason),
     )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")

@@ -13,7 +13,7 @@ from rehost.control import ControlError, ControlPlane
 from rehost.plan import Known, KnownServer, Preview, ask_control, candidates, full_copies, nothing_known
 from rehost.preflight import ask
 from rehost.spec import Estate
-from rehost.waves import named
+from rehost.text import named
 
 
 def known_of(project: Project, preview: Preview, estate: Estate) -> Known:

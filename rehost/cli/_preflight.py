@@ -19,7 +19,7 @@ from rehost.connector import database_path, is_embedded, resolve_from_aws
 from rehost.control import ControlPlane
 from rehost.preflight import ApplicationPlan, Facts, Finding, Surroundings, Told, ask, examine, plans_of, standings
 from rehost.spec import Estate
-from rehost.waves import named
+from rehost.text import named
 
 COLOURS = {ERROR: "red", WARNING: "yellow", INFO: "dim"}
 _PHASES = ("replicate", "test", "cutover", "complete")

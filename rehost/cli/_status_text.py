@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rehost.cli._output import Columns, Part, ago, escape, size, span
 from rehost.cli._status_after import after_launch
 from rehost.control import ControlPlane, JobState, JobStatus, Phase, Run, RunState, advice, lag_of, progress_of
+from rehost.text import named
 
 if TYPE_CHECKING:
     from rehost.cli._status import Seen
@@ -98,7 +99,7 @@ def _trouble(seen: Seen) -> Iterator[Part]:
         if todo is not None:
             said.setdefault(todo.replace(f" {each.job.spec.server}`", " SERVER`"), []).append(each.job.spec.server)
     for todo, servers in said.items():
-        names = ", ".join(servers[:5]) + (f" and {len(servers) - 5} more" if len(servers) > 5 else "")
+        names = named(servers)
         single = todo.replace(" SERVER`", f" {servers[0]}`") if len(servers) == 1 else todo
         yield f"[yellow]{escape(names)}:[/] {escape(single)}"
 

@@ -18,6 +18,7 @@ from rehost.importers._remarks import Kind, Remark, summaries
 from rehost.importers._rvtools import read_rvtools
 from rehost.importers._sms import read_sms
 from rehost.importers._written import written
+from rehost.text import named
 
 #: What each tool's files are read with.
 TOOLS: Mapping[str, Callable[[Sequence[Path], Options], Inventory]] = {
@@ -79,9 +80,9 @@ def is_of(stem: str, name: str) -> bool:
 
 
 def _header(tool: str, files: Sequence[Path], draft: Draft) -> list[str]:
-    named = ", ".join(each.name for each in files[:10]) + (f" and {len(files) - 10} more" if len(files) > 10 else "")
+    sources = named((each.name for each in files), 10)
     lines = [
-        f"Made by `rehost import {tool}` from {named}. Review it: what did not fit is a comment, and in the table that the command printed.",
+        f"Made by `rehost import {tool}` from {sources}. Review it: what did not fit is a comment, and in the table that the command printed.",
         "Every application is in phase replicate: nothing is launched, and no source is touched, before somebody changes that.",
     ]
     assumed = [each.reason for each in summaries(draft.remarks) if each.kind is Kind.ASSUMED]

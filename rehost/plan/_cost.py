@@ -12,7 +12,7 @@ from rehost.plan._known import Known, KnownServer
 from rehost.plan._movement import Movement
 from rehost.plan._preview import Resource
 from rehost.plan._prices import Prices, RegionPrices
-from rehost.waves import named
+from rehost.text import named
 
 GIB = 1 << 30
 #: What an image's volumes are unless a launch config says otherwise (rehost.aws, RegisterImage).

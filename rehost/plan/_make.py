@@ -20,7 +20,7 @@ from rehost.plan._retention import going
 from rehost.plan._risks import SERVING, risks
 from rehost.plan._views import ApplicationView, Views, views
 from rehost.spec import Estate
-from rehost.waves import named
+from rehost.text import named
 
 _PREFLIGHT = re.compile(r"(?s)(?:application )?(?P<application>[^\s:]+): (?P<message>.+) \[(?P<id>[a-z0-9-]+)\]")
 _OF_A_SOURCE = re.compile(r"(?s)(?P<server>[^\s:]+): (?P<id>[a-z0-9]+(?:-[a-z0-9]+)+): (?P<message>.+)")

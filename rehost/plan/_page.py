@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from rehost.plan import _sections
 from rehost.plan._plan import Plan
-from rehost.plan._text import count, moment
+from rehost.text import count
+from rehost.waves import moment
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 from rehost.plan._preview import DELETE, REPLACE
 from rehost.plan._retention import Going
 from rehost.plan._views import ApplicationView, ServerView, Views
-from rehost.waves import named
+from rehost.text import named
 
 #: The gravest first: data that only one place has; steps without a way back; what can be made again.
 LOST, FINAL, REMOVED = "lost", "final", "removed"

@@ -9,9 +9,10 @@ from rehost.plan._cost import PARTS
 from rehost.plan._plan import Outage, Plan
 from rehost.plan._preview import CREATE, DELETE, REPLACE, UPDATE, Change
 from rehost.plan._risks import FINAL, LOST
-from rehost.plan._text import count, moment, money, size, span
+from rehost.plan._text import money, size, span
 from rehost.plan._views import ApplicationView
-from rehost.waves import named
+from rehost.text import count, named
+from rehost.waves import moment
 
 #: Of applications that have a row each in the open.
 MANY = 30

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from rehost.concerns import ERROR, KINDS, SEVERITIES, WARNING
-from rehost.waves import named
+from rehost.text import named
 
 #: Concerns of these parts come from a source: an error there refuses the server, whatever anybody ignores.
 _OF_SOURCES = frozenset({"source", "images", "qemu", "vsphere"})

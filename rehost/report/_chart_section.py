@@ -10,8 +10,7 @@ from rehost.report._html import Markup, el, inner, moment
 from rehost.report._look import Report
 from rehost.report._series import Buckets, Copying, Lags, Outcomes, lags, outcomes, throughput
 from rehost.report._text import count, nameless, short
-from rehost.text import size, span
-from rehost.waves import named
+from rehost.text import named, size, span
 
 _CAUSES = 12
 

@@ -10,8 +10,7 @@ from rehost.control import JobState, RunState, progress_of
 from rehost.report._html import Markup, code_in, el, inner, moment
 from rehost.report._look import Report, ServerView
 from rehost.report._text import ANY, ago, count, nameless, short
-from rehost.text import size, span
-from rehost.waves import named
+from rehost.text import named, size, span
 
 _MOST = 40  # rows of a list before the rest is counted
 FAILING = (JobState.FAILING, JobState.PAUSED_ON_FAILURE, JobState.FAILED)

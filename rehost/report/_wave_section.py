@@ -11,8 +11,7 @@ from rehost.report._look import Report
 from rehost.report._series import LEVELS, progress
 from rehost.report._text import ago, count
 from rehost.report._waves import Member, WaveView
-from rehost.text import size, span
-from rehost.waves import named
+from rehost.text import named, size, span
 
 _CLASSES = ("l0", "l1", "l2", "l3", "l4")
 _MOST_FIGURES = 60  # rows of a chart's table
