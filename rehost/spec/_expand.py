@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rehost.spec._extends import chain
 from rehost.spec._merge import Merged
 from rehost.spec._schema import schema
 from rehost.spec._yaml import Document, Path
 
 TEMPLATES = "serverTemplates"
-#: Levels of `extends`; more than these nobody can follow.
-DEPTH = 10
 
 Layer = tuple[Document, Path, Mapping[str, Any]]  # where it stands, and what it says
 
@@ -74,15 +73,6 @@ def _groups(spec: Merged) -> None:
             entry["servers"] = servers
 
 
-def chain(spec: Merged, first: str | None) -> list[str]:
-    """A template and those it extends, the nearest first. It ends where a name leads nowhere, or back."""
-    found: list[str] = []
-    while first is not None and first not in found and first in spec.entries[TEMPLATES] and len(found) <= DEPTH:
-        found.append(first)
-        first = spec.text(TEMPLATES, first, "extends")
-    return found
-
-
 def _layers(spec: Merged, section: str, name: str, entry: Mapping[str, Any]) -> Iterator[Layer]:
     """What lies under an entry, the nearest first."""
     home = spec.homes[section, name]
@@ -92,7 +82,7 @@ def _layers(spec: Merged, section: str, name: str, entry: Mapping[str, Any]) -> 
             home = spec.homes["selections", selection]
             yield from _with_templates(spec, home, ("selections", selection, "server"))
         else:
-            for template in chain(spec, _text(entry.get("extends"))):
+            for template in chain(spec, TEMPLATES, _text(entry.get("extends"))):
                 yield from _layer(spec.homes[TEMPLATES, template], (TEMPLATES, template))
     for folder in _upwards(home.name.rpartition("/")[0]):
         document = spec.defaults.get((folder, section))
@@ -106,7 +96,7 @@ def _layers(spec: Merged, section: str, name: str, entry: Mapping[str, Any]) -> 
 def _with_templates(spec: Merged, document: Document, path: Path) -> Iterator[Layer]:
     for layer in _layer(document, path):
         yield layer
-        for template in chain(spec, _text(layer[2].get("extends"))):
+        for template in chain(spec, TEMPLATES, _text(layer[2].get("extends"))):
             yield from _layer(spec.homes[TEMPLATES, template], (TEMPLATES, template))
 
 

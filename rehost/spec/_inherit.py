@@ -5,26 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rehost.spec._extends import chain
 from rehost.spec._merge import Merged
 
 SECTION = "launchConfigs"
-#: Levels of `extends`; more than these nobody can follow.
-DEPTH = 10
-
-
-def chain(spec: Merged, config: str) -> list[str]:
-    """The launch config and what it extends, the nearest first. It ends where a name leads nowhere, or back."""
-    found: list[str] = []
-    name: str | None = config
-    while name is not None and name not in found and name in spec.entries[SECTION] and len(found) <= DEPTH:
-        found.append(name)
-        name = spec.text(SECTION, name, "extends")
-    return found
 
 
 def home(spec: Merged, config: str, *keys: str) -> str | None:
     """The launch config whose value holds for `config`; None where none of them has one."""
-    return next((each for each in chain(spec, config) if spec.get(SECTION, each, *keys) is not None), None)
+    return next((each for each in chain(spec, SECTION, config) if spec.get(SECTION, each, *keys) is not None), None)
 
 
 def text(spec: Merged, config: str, *keys: str) -> str | None:
@@ -40,13 +29,15 @@ def get(spec: Merged, config: str, *keys: str) -> object:
 def names(spec: Merged, config: str, *keys: str) -> list[str]:
     """The keys of a mapping, those of all levels."""
     return list(
-        dict.fromkeys(name for each in reversed(chain(spec, config)) for name in spec.names(SECTION, each, *keys))
+        dict.fromkeys(
+            name for each in reversed(chain(spec, SECTION, config)) for name in spec.names(SECTION, each, *keys)
+        )
     )
 
 
 def is_whole(spec: Merged, config: str) -> bool:
     """Whether all that it extends is known."""
-    return SECTION not in spec.unsure and spec.text(SECTION, chain(spec, config)[-1], "extends") is None
+    return SECTION not in spec.unsure and spec.text(SECTION, chain(spec, SECTION, config)[-1], "extends") is None
 
 
 def in_use(spec: Merged) -> Iterator[str]:
@@ -59,7 +50,7 @@ def in_use(spec: Merged) -> Iterator[str]:
 def entry(spec: Merged, config: str) -> dict[str, Any]:
     """All levels as one entry: mappings merged key by key, the nearest first; anything else replaced. Of a spec without errors."""
     found: dict[str, Any] = {}
-    for each in reversed(chain(spec, config)):
+    for each in reversed(chain(spec, SECTION, config)):
         values: Any = spec.entries[SECTION][each]
         for key, value in values.items():
             found[key] = _over(found.get(key), value) if key not in _WHOLE else value

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rehost.spec import _inherit
-from rehost.spec._checks import cycles_of, dangling
+from rehost.spec import _extends, _inherit
 from rehost.spec._findings import Finding, closest, short
 from rehost.spec._inherit import SECTION
 from rehost.spec._merge import Merged
 from rehost.spec._schema import schema
-from rehost.spec._yaml import Path
 
 #: EBS user guide, "Amazon EBS volume types": which take a figure for IOPS, which for throughput.
 _IOPS = ("gp3", "io1", "io2")
@@ -20,7 +18,7 @@ _NO_ROOT = ("st1", "sc1")
 
 
 def findings(spec: Merged) -> Iterator[Finding]:
-    yield from _bases(spec)
+    yield from _extends.findings(spec, SECTION, "launch config")
     for config in _inherit.in_use(spec):
         if isinstance(spec.entries[SECTION][config], dict) and _inherit.is_whole(spec, config):
             yield from _type(spec, config)
@@ -29,26 +27,8 @@ def findings(spec: Merged) -> Iterator[Finding]:
             yield from _volumes(spec, config)
 
 
-def _bases(spec: Merged) -> Iterator[Finding]:
-    extends: dict[str, list[str]] = {each: [] for each in spec.names(SECTION)}
-    for config, bases in extends.items():
-        base = spec.text(SECTION, config, "extends")
-        if base is None:
-            continue
-        where: Path = (SECTION, config, "extends")
-        yield from dangling(spec, SECTION, base, where)
-        if base in extends:
-            bases.append(base)
-        if len(_inherit.chain(spec, config)) > _inherit.DEPTH:
-            message = f"launch config {short(config)} extends more than {_inherit.DEPTH} others, one behind the other"
-            yield Finding.at(spec.place(*where), "too-deep", message)
-    for cycle in cycles_of(extends):
-        told = " extends ".join(map(short, [*cycle[:8], *(["..."] if len(cycle) > 8 else []), cycle[0]]))
-        yield Finding.at(spec.place(SECTION, cycle[0], "extends"), "cycle", f"launch configs extend each other: {told}")
-
-
 def _type(spec: Merged, config: str) -> Iterator[Finding]:
-    levels = _inherit.chain(spec, config)
+    levels = _extends.chain(spec, SECTION, config)
     if any(spec.is_wrong(SECTION, each, "instanceType") for each in levels):
         return
     keys = {key for each in levels for key in spec.names(SECTION, each)}

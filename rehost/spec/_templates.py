@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from rehost.spec._checks import cycles_of, dangling
-from rehost.spec._expand import DEPTH, TEMPLATES, chain
+from rehost.spec import _extends
+from rehost.spec._checks import dangling
+from rehost.spec._expand import TEMPLATES
 from rehost.spec._findings import Finding, closest, nearest, short
 from rehost.spec._merge import Merged
 from rehost.spec._schema import schema
@@ -14,23 +15,13 @@ from rehost.spec._yaml import Path
 
 def findings(spec: Merged) -> Iterator[Finding]:
     """Before anything is put together."""
-    extends: dict[str, list[str]] = {each: [] for each in spec.names(TEMPLATES)}
-    for section, *keys in (("servers",), (TEMPLATES,), ("selections", "server")):
+    yield from _extends.findings(spec, TEMPLATES, "server template")
+    for section, *keys in (("servers",), ("selections", "server")):
         for name in spec.names(section):
             path: Path = (section, name, *keys, "extends")
             base = spec.text(*path)
-            if base is None:
-                continue
-            yield from dangling(spec, TEMPLATES, base, path)
-            if section == TEMPLATES and base in extends:
-                extends[name].append(base)
-                if len(chain(spec, name)) > DEPTH:
-                    message = f"server template {short(name)} extends more than {DEPTH} others, one behind the other"
-                    yield Finding.at(spec.place(*path), "too-deep", message)
-    for cycle in cycles_of(extends):
-        told = " extends ".join(map(short, [*cycle[:8], *(["..."] if len(cycle) > 8 else []), cycle[0]]))
-        where = spec.place(TEMPLATES, cycle[0], "extends")
-        yield Finding.at(where, "cycle", f"server templates extend each other: {told}")
+            if base is not None:
+                yield from dangling(spec, TEMPLATES, base, path)
     yield from _of_defaults(spec)
 
 
