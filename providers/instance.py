@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, ReadResult, UpdateResult
@@ -215,8 +214,6 @@ def _launch_failures(here: Stack, olds: Props, news: Props) -> list[CheckFailure
         return []
     known = {key: value for key in _ASKED if (value := news.get(key)) and is_known(value)}
     placement = known.get("placement", {})
-    # What it has is taken by itself.
-    held = {olds.get("privateIp"), *(each.private_ip for each in _interfaces(olds))}
     others = {"networkInterfaces", "interfaceSecurityGroups"} & differs
     asked = Asked(
         instance_type=known.get("instanceType"),
@@ -224,16 +221,13 @@ def _launch_failures(here: Stack, olds: Props, news: Props) -> list[CheckFailure
         security_groups=known.get("securityGroups", []),
         key_name=known.get("keyName"),
         instance_profile=known.get("instanceProfile"),
-        private_ip=None if known.get("privateIp") in held else known.get("privateIp"),
-        interfaces=[
-            replace(each, private_ip=None) if each.private_ip in held else each
-            for each in (_interfaces(news) if others else ())
-        ],
+        private_ip=known.get("privateIp"),
+        interfaces=_interfaces(news) if others else (),
         zone=placement.get("zone"),
         placement_group=placement.get("group"),
         host=placement.get("host"),
         template=known.get("launchTemplate"),
-        # The engine checks a replacement as if there had been nothing before.
+        # What it has is taken by itself; a replacement, too, which the engine checks as if there had been nothing before.
         owner={STACK_TAG: news["stack"], SERVER_TAG: news["server"]},
     )
     return [failure(each.field, each.message) for each in here.aws.launch_checks.problems(asked)]
