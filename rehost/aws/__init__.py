@@ -30,7 +30,7 @@ from rehost.aws._imports import ImportProgress, ImportRequest, ImportTask
 from rehost.aws._instance_types import Choice, Need
 from rehost.aws._instances import Instances, InstanceView
 from rehost.aws._launch import Interface, LaunchRequest, VolumeSettings
-from rehost.aws._launch_checks import Asked, Problem
+from rehost.aws._launch_checks import Asked, Problem, is_kept_by_aws
 from rehost.aws._preflight import KeyView
 from rehost.aws._retry import RetryPolicy
 from rehost.aws._session import AwsSettings, Identity
@@ -93,4 +93,5 @@ __all__ = [
     "TooSlow",
     "VolumeDetails",
     "VolumeSettings",
+    "is_kept_by_aws",
 ]

@@ -13,6 +13,14 @@ from rehost.aws._launch import Interface
 from rehost.aws._session import Session
 from rehost.aws._tags import from_list
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def is_kept_by_aws(address: Address, network: Network) -> bool:
+    """The first four addresses of a subnet and the last one (VPC user guide, "Subnet sizing")."""
+    return int(address) - int(network.network_address) < 4 or address == network.broadcast_address
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -158,8 +166,7 @@ class LaunchChecks:
         place = ipaddress.ip_address(address)
         if place not in network:
             return [Problem(field, f"{address} is not in {network} of subnet {subnet['SubnetId']}")]
-        # VPC user guide, "Subnet CIDR blocks": the first four and the last one are AWS's own.
-        if int(place) - int(network.network_address) < 4 or place == network.broadcast_address:
+        if is_kept_by_aws(place, network):
             return [Problem(field, f"{address} is one of the five addresses of {network} that AWS keeps for itself")]
         filters = [
             {"Name": "subnet-id", "Values": [subnet["SubnetId"]]},

@@ -5,15 +5,13 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Iterator
 
-from rehost.aws import InstanceTypeView
+from rehost.aws import InstanceTypeView, is_kept_by_aws
 from rehost.connector import ImageSettings
 from rehost.preflight._facts import Facts
 from rehost.preflight._finding import Raw
 from rehost.preflight._plan import ApplicationPlan, LaunchPlan, ServerPlan
 
 Check = Callable[[ApplicationPlan, Facts], Iterator[Raw]]
-#: VPC user guide, "Subnet sizing": the first four addresses and the last one of each subnet are AWS's.
-_KEPT_BY_AWS = (0, 1, 2, 3, -1)
 
 
 def _launched(plan: ApplicationPlan) -> Iterator[tuple[ServerPlan, LaunchPlan]]:
@@ -46,7 +44,7 @@ def _private_address(server: ServerPlan, address: str, subnet: str, cidr: str) -
     wanted = ipaddress.ip_address(address)
     if wanted not in network:
         yield Raw("private-ip", f"{address} is not within {cidr}, the range of {subnet}", server.name)
-    elif any(wanted == network[place] for place in _KEPT_BY_AWS):
+    elif is_kept_by_aws(wanted, network):
         yield Raw("private-ip", f"{address} is one of the five addresses of {subnet} that AWS keeps", server.name)
 
 
