@@ -10,6 +10,7 @@ from pathlib import Path
 import pulumi
 
 from rehost import spec
+from rehost.files import write_whole
 
 #: The digest of the spec that was reviewed, as `rehost digest` prints it. Another spec is refused.
 REVIEWED = "REHOST_SPEC_DIGEST"
@@ -50,9 +51,7 @@ def must_be_reviewed(estate: spec.Estate, folder: Path) -> None:
     if pulumi.runtime.is_dry_run():
         with suppress(OSError):  # a folder that cannot be written to: REHOST_SPEC_DIGEST is the way there
             folder.mkdir(parents=True, exist_ok=True)
-            beside = file.with_suffix(f".{os.getpid()}")
-            beside.write_text(json.dumps({"engine": engine, "entries": entries}), encoding="utf-8")
-            beside.replace(file)
+            write_whole(file, json.dumps({"engine": engine, "entries": entries}).encode("utf-8"))
         return
     with suppress(OSError, ValueError, KeyError, TypeError):
         kept = json.loads(file.read_text(encoding="utf-8"))

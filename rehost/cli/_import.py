@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rehost.cli._output import Columns, Exit, escape, fail, print_json, show, tell
+from rehost.files import write_whole
 from rehost.text import count, named
 
 if TYPE_CHECKING:
@@ -228,10 +229,7 @@ def _write(files: dict[Path, str], force: bool) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             if not force:
                 path.open("x").close()  # nobody else's file of this name is replaced
-            # Hidden until it is whole: a spec passes over such files.
-            whole = path.with_name(f".{path.name}.{os.getpid()}")
-            whole.write_text(text, "utf-8")
-            whole.replace(path)
+            write_whole(path, text.encode("utf-8"))
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}")
 

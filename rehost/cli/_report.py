@@ -15,6 +15,7 @@ from rehost.cli._output import Exit, fail, tell
 from rehost.cli._project import Project, find_project, refuse_password
 from rehost.connector import database_path, is_embedded
 from rehost.control import ControlPlane
+from rehost.files import write_whole
 from rehost.report import Live, Past, Report, ReportServer, StackUnclear, look, page, past_of
 from rehost.spec import Estate, check
 from rehost.text import size
@@ -55,12 +56,9 @@ def report(
         sys.stdout.buffer.write(body)
         sys.stdout.flush()
         return
-    part = output.with_name(f".{output.name}.part")
     try:
-        part.write_bytes(body)
-        part.replace(output)
+        write_whole(output, body)
     except OSError as error:
-        part.unlink(missing_ok=True)
         fail(f"{output} cannot be written: {error.strerror}")
     tell(f"{output}: {len(seen.servers)} servers, {size(len(body))}")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import typer
 from rehost.cli._output import Exit, tell
 from rehost.cli._output import escape as escaped
 from rehost.cli._validate import SPECS, root_of
+from rehost.files import write_whole
 
 if TYPE_CHECKING:
     from rehost.spec import Finding
@@ -110,17 +110,9 @@ def _show_difference(name: str, content: bytes, text: str) -> None:
 
 
 def _replace(place: Path, text: str) -> None:
-    """As a whole or not at all: a kill in between leaves the old file."""
+    """What a link leads to, with the permissions that it has."""
     real = Path(os.path.realpath(place))
-    with tempfile.NamedTemporaryFile("wb", dir=real.parent, prefix=".rehost-", delete=False) as file:
-        try:
-            file.write(text.encode("utf-8", "surrogatepass"))
-            file.flush()
-            os.chmod(file.name, real.stat().st_mode)  # noqa: PTH101 - a name, no Path
-            os.replace(file.name, real)  # noqa: PTH105
-        except BaseException:
-            os.unlink(file.name)  # noqa: PTH108
-            raise
+    write_whole(real, text.encode("utf-8", "surrogatepass"), mode=real.stat().st_mode)
 
 
 def _sum(count: _Count, done: str, *, only_said: bool) -> None:

@@ -15,6 +15,7 @@ from rehost.cli._entries import flow, key, name_for
 from rehost.cli._output import Exit, ago, err, escape, fail, out, print_json, tell
 from rehost.cli._project import Project, find_project
 from rehost.control import Catalog, CatalogServer, CatalogState
+from rehost.files import write_whole
 from rehost.spec import Selection, selections
 
 _FIRST = (
@@ -189,9 +190,7 @@ def _write(file: Path, text: str | None) -> None:
     if text is None:
         file.unlink()
         return
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(file)
+    write_whole(file, text.encode("utf-8"))
 
 
 def _show(chosen: Sequence[Chosen], changed: Collection[Path], root: Path, *, check: bool) -> None:
