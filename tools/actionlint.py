@@ -8,9 +8,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from tools._built import built, print_built
 from tools._engine_build import find_go
-from tools._errors import SetupError
-from tools._files import appearing, digest, locked
+from tools._files import appearing, digest
 from tools._paths import CACHE, ROOT
 from tools._process import watch
 from tools._progress import Progress
@@ -30,12 +30,7 @@ def program() -> Path:
 def ensure(progress: Progress) -> Path:
     """The program, built where it is missing. Raises `SetupError`; a retry reuses what Go has compiled."""
     target = program()
-    if target.exists():
-        return target
-    with locked(CACHE / f"{PROGRAM}.lock", lambda: progress.say("  actionlint is being built; waiting")):
-        if not target.exists():
-            _build(target, progress)
-    return target
+    return built(target, PROGRAM, "actionlint is being built; waiting", lambda: _build(target, progress), progress)
 
 
 def _build(target: Path, progress: Progress) -> None:
@@ -56,12 +51,7 @@ def _build(target: Path, progress: Progress) -> None:
 
 
 def main() -> int:
-    try:
-        print(ensure(Progress()))
-    except SetupError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return print_built(ensure)
 
 
 if __name__ == "__main__":

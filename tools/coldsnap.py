@@ -10,8 +10,9 @@ import shutil
 import sys
 from pathlib import Path
 
+from tools._built import built, print_built
 from tools._errors import SetupError
-from tools._files import appearing, locked
+from tools._files import appearing
 from tools._paths import CACHE, COLDSNAP, COLDSNAP_VERSION
 from tools._process import watch
 from tools._progress import Progress
@@ -24,12 +25,7 @@ def cargo() -> str | None:
 
 def ensure(progress: Progress) -> Path:
     """The program, built where it is missing. Raises `SetupError`; a retry compiles only what is missing."""
-    if COLDSNAP.exists():
-        return COLDSNAP
-    with locked(CACHE / "coldsnap.lock", lambda: progress.say("  coldsnap is being built; waiting for it")):
-        if not COLDSNAP.exists():
-            _build(progress)
-    return COLDSNAP
+    return built(COLDSNAP, "coldsnap", "coldsnap is being built; waiting for it", lambda: _build(progress), progress)
 
 
 def _build(progress: Progress) -> None:
@@ -66,12 +62,7 @@ def _build(progress: Progress) -> None:
 
 
 def main() -> int:
-    try:
-        print(ensure(Progress()))
-    except SetupError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return print_built(ensure)
 
 
 if __name__ == "__main__":

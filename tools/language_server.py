@@ -6,11 +6,11 @@ python -m tools.language_server      install it unless it is there; prints its p
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 
+from tools._built import built, print_built
 from tools._errors import SetupError
-from tools._files import appearing, locked
+from tools._files import appearing
 from tools._paths import CACHE
 from tools._process import watch
 from tools._progress import Progress
@@ -22,12 +22,9 @@ PROGRAM = HOME / "node_modules" / "yaml-language-server" / "bin" / "yaml-languag
 
 def ensure(progress: Progress) -> Path:
     """The program, for node. Raises `SetupError` where there is no npm, or where it cannot fetch it; a retry begins anew."""
-    if PROGRAM.exists():
-        return PROGRAM
-    with locked(CACHE / "yaml-language-server.lock", lambda: progress.say("  yaml-language-server is being fetched")):
-        if not PROGRAM.exists():
-            _install(progress)
-    return PROGRAM
+    return built(
+        PROGRAM, "yaml-language-server", "yaml-language-server is being fetched", lambda: _install(progress), progress
+    )
 
 
 def _install(progress: Progress) -> None:
@@ -45,12 +42,7 @@ def _install(progress: Progress) -> None:
 
 
 def main() -> int:
-    try:
-        print(ensure(Progress()))
-    except SetupError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return print_built(ensure)
 
 
 if __name__ == "__main__":
