@@ -90,13 +90,8 @@ def cost(
         here = known.of(server)
         job, instance = jobs.get(server), instances.get(server)
         before, after = (
-            _monthly(
-                server,
-                getattr(job, side) if job else {},
-                getattr(instance, side) if instance else {},
-                here,
-                table,
-                prices.hours_per_month,
+            _Month(server, here, table, prices.hours_per_month).of(
+                getattr(job, side) if job else {}, getattr(instance, side) if instance else {}
             )
             for side in ("before", "after")
         )
@@ -104,91 +99,84 @@ def cost(
         count = move.count if move else 0
         once = None
         if count is not None and table.put_per_thousand is not None:
-            once = math.ceil(count / BLOCK_SIZE) / 1000 * table.put_per_thousand
+            once = _price_of(count, table.put_per_thousand)
         servers[server] = ServerCost(once, before, after)
     lacks = _lacks(servers, moves, table)
     return Cost(prices.currency, prices.date, priced, region if priced != region else None, servers, lacks)
 
 
-def _monthly(
-    server: str,
-    job: Mapping[str, Any],
-    instance: Mapping[str, Any],
-    here: KnownServer,
-    table: RegionPrices,
-    hours: float,
-) -> Monthly:
-    parts: dict[str, float] = {}
-    lacks: set[tuple[str, str]] = set()
-    if instance:
-        _instance(server, instance, here, table, hours, parts, lacks)
-    if job:
-        _snapshots(server, job, here, table, hours, parts, lacks)
-    return Monthly(parts, frozenset(lacks))
+@dataclass(frozen=True)
+class _Month:
+    """What one server costs in a month; `parts` and `lacks` fill up."""
 
+    server: str
+    here: KnownServer
+    table: RegionPrices
+    hours: float
+    parts: dict[str, float] = field(default_factory=dict)
+    lacks: set[tuple[str, str]] = field(default_factory=set)
 
-def _instance(
-    server: str,
-    instance: Mapping[str, Any],
-    here: KnownServer,
-    table: RegionPrices,
-    hours: float,
-    parts: dict[str, float],
-    lacks: set[tuple[str, str]],
-) -> None:
-    kind = instance.get("instanceType")
-    if instance.get("started", True):
-        price = table.instance_hour.get(str(kind))
-        if price is None:
-            lacks.add((f"instances of type {kind}" if kind else "instances whose type a launch template names", server))
+    def of(self, job: Mapping[str, Any], instance: Mapping[str, Any]) -> Monthly:
+        if instance:
+            self._instance(instance)
+        if job:
+            self._snapshots(job)
+        return Monthly(self.parts, frozenset(self.lacks))
+
+    def _lack(self, what: str) -> None:
+        self.lacks.add((what, self.server))
+
+    def _instance(self, instance: Mapping[str, Any]) -> None:
+        kind = instance.get("instanceType")
+        if instance.get("started", True):
+            price = self.table.instance_hour.get(str(kind))
+            if price is None:
+                self._lack(f"instances of type {kind}" if kind else "instances whose type a launch template names")
+            else:
+                self.parts["instances"] = price * self.hours
+        total = 0.0
+        for number, size in enumerate(self.here.disks, 1):
+            volumes = instance.get("volumes") or {}
+            type_ = volumes.get(f"disk-{number}", {}).get("type") or instance.get("volumeType") or _VOLUME
+            price = self.table.volume_gb_month.get(type_)
+            if price is None:
+                self._lack(f"volumes of type {type_}")
+            else:
+                total += math.ceil(size / GIB) * price
+        self.parts["volumes"] = total
+        if not self.here.disks:
+            self._lack("volumes, of unknown size")
+
+    def _snapshots(self, job: Mapping[str, Any]) -> None:
+        """What is allocated once, and for each further image that is kept what the newest run sent."""
+        here, table = self.here, self.table
+        schedule, stored = job.get("schedule") or {}, here.full_bytes or here.size
+        if stored is None:
+            self._lack("snapshots, of unknown size")
+            return
+        every = schedule.get("every_seconds")
+        goes_on = not job.get("ended") and not schedule.get("run_once")
+        further = 0
+        if goes_on:
+            keep = int(schedule.get("keep_images", 3)) or len(here.images) or 1
+            further = keep - 1
+            if here.sent_bytes is None and (further or every):
+                self._lack("what changes from run to run: no second run was measured")
+        if table.snapshot_gb_month is None:
+            self._lack("snapshots: the table has no price")
         else:
-            parts["instances"] = price * hours
-    total = 0.0
-    for number, size in enumerate(here.disks, 1):
-        volumes = instance.get("volumes") or {}
-        type_ = volumes.get(f"disk-{number}", {}).get("type") or instance.get("volumeType") or _VOLUME
-        price = table.volume_gb_month.get(type_)
-        if price is None:
-            lacks.add((f"volumes of type {type_}", server))
-        else:
-            total += math.ceil(size / GIB) * price
-    parts["volumes"] = total
-    if not here.disks:
-        lacks.add(("volumes, of unknown size", server))
+            self.parts["snapshots"] = (stored + further * (here.sent_bytes or 0)) / GIB * table.snapshot_gb_month
+        if not goes_on:
+            return
+        if not every:
+            self._lack("blocks of later runs: the schedule has no fixed interval")
+        elif here.sent_bytes is not None and table.put_per_thousand is not None:
+            runs = self.hours * 3600 / every
+            self.parts["blocks"] = runs * _price_of(here.sent_bytes, table.put_per_thousand)
 
 
-def _snapshots(
-    server: str,
-    job: Mapping[str, Any],
-    here: KnownServer,
-    table: RegionPrices,
-    hours: float,
-    parts: dict[str, float],
-    lacks: set[tuple[str, str]],
-) -> None:
-    """What is allocated once, and for each further image that is kept what the newest run sent."""
-    schedule, stored = job.get("schedule") or {}, here.full_bytes or here.size
-    if stored is None:
-        lacks.add(("snapshots, of unknown size", server))
-        return
-    further = 0
-    if not job.get("ended") and not schedule.get("run_once"):
-        keep = int(schedule.get("keep_images", 3)) or len(here.images) or 1
-        further = keep - 1
-        if here.sent_bytes is None and (further or schedule.get("every_seconds")):
-            lacks.add(("what changes from run to run: no second run was measured", server))
-    if table.snapshot_gb_month is None:
-        lacks.add(("snapshots: the table has no price", server))
-    else:
-        parts["snapshots"] = (stored + further * (here.sent_bytes or 0)) / GIB * table.snapshot_gb_month
-    every = schedule.get("every_seconds")
-    if job.get("ended") or schedule.get("run_once"):
-        return
-    if not every:
-        lacks.add(("blocks of later runs: the schedule has no fixed interval", server))
-    elif here.sent_bytes is not None and table.put_per_thousand is not None:
-        runs = hours * 3600 / every
-        parts["blocks"] = runs * math.ceil(here.sent_bytes / BLOCK_SIZE) / 1000 * table.put_per_thousand
+def _price_of(sent: int, put_per_thousand: float) -> float:
+    return math.ceil(sent / BLOCK_SIZE) / 1000 * put_per_thousand
 
 
 def _lacks(servers: Mapping[str, ServerCost], moves: Movement, table: RegionPrices) -> tuple[str, ...]:
