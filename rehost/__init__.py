@@ -4,6 +4,10 @@ For programs, it has the spec's model (`docs/components.md`): `rehost.load(...)`
 and is imported when it is first asked for: a command that needs no spec does not wait for the checker of specs.
 """
 
+from importlib import import_module
+
+from rehost.late import names_of
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -48,16 +52,12 @@ __all__ = [
 ]
 
 
+_of_spec = names_of(__name__, {"spec": [each for each in __all__ if each != "__version__"]})
+
+
 def __getattr__(name: str) -> object:
     """PEP 562. `rehost.spec` itself, too."""
-    from importlib import import_module
-
-    if name == "spec":
-        return import_module("rehost.spec")
-    if name in __all__:
-        return getattr(import_module("rehost.spec"), name)
-    message = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(message)
+    return import_module("rehost.spec") if name == "spec" else _of_spec(name)
 
 
 def __dir__() -> list[str]:
