@@ -41,14 +41,6 @@ class Chosen:
     def gone(self) -> list[str]:
         return [each for each in self.selection.selected if each not in self.servers]
 
-    @property
-    def is_other(self) -> bool:
-        """Whether the match changed, or where a server is found."""
-        return self.selection.was != self.selection.digest or any(
-            dict(self.servers[each]) != dict(self.selection.selected[each])
-            for each in self.servers.keys() & self.selection.selected.keys()
-        )
-
 
 def select(
     specs: Annotated[Path, typer.Option(help="The folder with the spec's YAML files.")] = Path("migration_specs"),

@@ -307,7 +307,6 @@ _BUSES = (
     (vim.vm.device.VirtualSATAController, "sata"),
     (vim.vm.device.VirtualIDEController, "ide"),
 )
-_FLAT = vim.vm.device.VirtualDisk.FlatVer2BackingInfo
 
 
 def _disk(device: Any, controllers: Mapping[int, Any]) -> DiskRecord:
