@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar, cast
 
 from rehost.aws._errors import AwsError, NotFound, translated
 from rehost.aws._instance_types import InstanceTypes
@@ -13,6 +14,7 @@ from rehost.aws._launch import Interface
 from rehost.aws._session import Session
 from rehost.aws._tags import from_list
 
+T = TypeVar("T")
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -55,6 +57,7 @@ class LaunchChecks:
         self._session = session
         self._ec2 = session.client("ec2")
         self._types = types
+        self._known: dict[Hashable, Any] = {}
 
     def problems(self, asked: Asked) -> list[Problem]:
         """Raises `AwsError` only where asking again may help."""
@@ -63,14 +66,25 @@ class LaunchChecks:
         zone = str(subnet["AvailabilityZone"]) if subnet else asked.zone
         if subnet and asked.zone not in (None, zone):
             found.append(Problem("placement", f"subnet {asked.subnet} is in {zone}, not in {asked.zone}"))
-        for field, check in self._existing(asked):
-            self._try(field, check, found)
+        for field, key, check in self._existing(asked):
+            self._try(field, partial(self._once, key, check), found)
         if asked.instance_type and zone and not any(each.field in ("instanceType", "placement") for each in found):
-            self._try("instanceType", lambda: self._require_offered(str(asked.instance_type), zone), found)
+            offered = partial(self._require_offered, asked.instance_type, zone)
+            self._try("instanceType", partial(self._once, ("offered", asked.instance_type, zone), offered), found)
         found += self._addresses("privateIp", subnet, asked.private_ip, asked.owner)
         found += self._group_problems("securityGroups", subnet, asked.security_groups)
         for number, each in enumerate(asked.interfaces, 2):
             found += self._interface(number, each, zone, asked.owner)
+        return found
+
+    def _once(self, key: Hashable, ask: Callable[[], T]) -> T:
+        """The answer for all launches of this process: a wave of servers has a few types and keys. A refusal is not kept."""
+        if key not in self._known:
+            self._known[key] = ask()
+        return cast(T, self._known[key])
+
+    def _groups(self, groups: Sequence[str]) -> dict[str, Any]:
+        found: dict[str, Any] = self._ec2.describe_security_groups(GroupIds=list(groups))
         return found
 
     def zone_of(self, subnet: str) -> str:
@@ -78,28 +92,33 @@ class LaunchChecks:
         with translated():
             return str(self._ec2.describe_subnets(SubnetIds=[subnet])["Subnets"][0]["AvailabilityZone"])
 
-    def _existing(self, asked: Asked) -> Iterator[tuple[str, Callable[[], Any]]]:
+    def _existing(self, asked: Asked) -> Iterator[tuple[str, Hashable, Callable[[], Any]]]:
         if asked.instance_type:
-            yield "instanceType", lambda: self._ec2.describe_instance_types(InstanceTypes=[asked.instance_type])
+            types = [asked.instance_type]
+            yield "instanceType", ("type", *types), lambda: self._ec2.describe_instance_types(InstanceTypes=types)
         if asked.security_groups and not asked.subnet:
-            yield "securityGroups", lambda: self._ec2.describe_security_groups(GroupIds=list(asked.security_groups))
+            yield "securityGroups", ("groups", *asked.security_groups), lambda: self._groups(asked.security_groups)
         if asked.key_name:
-            yield "keyName", lambda: self._ec2.describe_key_pairs(KeyNames=[asked.key_name])
+            keys = [asked.key_name]
+            yield "keyName", ("key", *keys), lambda: self._ec2.describe_key_pairs(KeyNames=keys)
         if asked.instance_profile:
             name = asked.instance_profile.rsplit("/", 1)[-1]
             yield (
                 "instanceProfile",
+                ("profile", name),
                 lambda: self._session.client("iam").get_instance_profile(InstanceProfileName=name),
             )
         if asked.placement_group:
-            yield "placement", lambda: self._ec2.describe_placement_groups(GroupNames=[asked.placement_group])
+            names = [asked.placement_group]
+            yield "placement", ("group", *names), lambda: self._ec2.describe_placement_groups(GroupNames=names)
         if asked.host:
-            yield "placement", lambda: self._require_host(str(asked.host))
+            yield "placement", ("host", asked.host), lambda: self._require_host(str(asked.host))
         if asked.template:
-            names = {"id": "LaunchTemplateId", "name": "LaunchTemplateName"}
-            which = {names[key]: value for key, value in asked.template.items() if key in names}
+            words = {"id": "LaunchTemplateId", "name": "LaunchTemplateName"}
+            which = {words[key]: value for key, value in asked.template.items() if key in words}
             versions = [asked.template["version"]]
-            yield "launchTemplate", lambda: self._require_version(which, versions)
+            key = ("template", *which.items(), *versions)
+            yield "launchTemplate", key, lambda: self._require_version(which, versions)
 
     def _require_version(self, which: Mapping[str, str], versions: Sequence[str]) -> None:
         if not self._ec2.describe_launch_template_versions(**which, Versions=list(versions))["LaunchTemplateVersions"]:
@@ -137,6 +156,7 @@ class LaunchChecks:
         if not subnet:
             return None
         answer: dict[str, Any] = {}
+        # Each time: launches take its addresses.
         self._try(field, lambda: answer.update(self._ec2.describe_subnets(SubnetIds=[subnet])), found)
         return answer["Subnets"][0] if answer.get("Subnets") else None
 
@@ -146,7 +166,8 @@ class LaunchChecks:
         if not groups or subnet is None:
             return found
         answer: dict[str, Any] = {}
-        self._try(field, lambda: answer.update(self._ec2.describe_security_groups(GroupIds=list(groups))), found)
+        ask = partial(self._once, ("groups", *groups), lambda: self._groups(groups))
+        self._try(field, lambda: answer.update(ask()), found)
         for each in answer.get("SecurityGroups", ()):
             if each.get("VpcId") not in (None, subnet["VpcId"]):
                 message = f"security group {each['GroupId']} is of {each['VpcId']}, subnet {subnet['SubnetId']} of {subnet['VpcId']}"

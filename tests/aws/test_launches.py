@@ -270,3 +270,17 @@ def test_a_type_is_chosen_of_what_ec2_offers(aws: Aws) -> None:
     assert aws.instance_types.choose(Need(1, 1024, "arm64")).instance_type.startswith(("c7g.", "m7g.", "r7g.", "c6g."))
     with pytest.raises(NotFound, match=r"no instance type of .* has 9000 CPUs"):
         aws.instance_types.choose(Need(9000, 1024))
+
+
+def test_what_many_launches_share_is_asked_once(aws: Aws, ec2: Any) -> None:
+    asked: list[str] = []
+    checks = Aws(aws.session.settings).launch_checks
+    checks._ec2.meta.events.register("before-call.ec2", lambda model, **_: asked.append(model.name))
+    subnet = subnets(ec2)[0]["SubnetId"]
+    for _ in range(3):
+        assert checks.problems(Asked(instance_type="t3.micro", subnet=subnet)) == []
+    assert asked.count("DescribeInstanceTypes") == 1
+    assert asked.count("DescribeSubnets") == 3, "launches take addresses"
+    for _ in range(2):
+        assert checks.problems(Asked(key_name="nobody")) != [], "a refusal is asked again"
+    assert asked.count("DescribeKeyPairs") == 2
