@@ -28,6 +28,8 @@ WANTED = (
     ("nbdkit", "nbdkit", "the NBD client is tested against qemu-nbd alone"),
     ("mke2fs", "e2fsprogs", "the demo's machines cannot be made"),
     ("mcopy", "mtools", "it is fetched for the demo's machines"),
+    ("smbd", "samba", "no Hyper-V host: its disks are read over SMB"),
+    ("npm", "npm", "no Azure (its blobs are in Azurite), and no language server of YAML"),
     ("chromium", "chromium", "`rehost report`'s page is not looked at in a browser"),
     ("/usr/lib/postgresql/*/bin/postgres", "postgresql", "the control plane is tested on SQLite alone"),
 )
