@@ -2,7 +2,7 @@
 
 A reference point has no name (Msvm_VirtualSystemReferencePoint). Msvm_KvpExchangeComponentSettingData.HostOnlyItems keeps
 key/value pairs in the machine's configuration, which no guest sees and which go with it to another node; ours are
-`rehost-RUN` = `REFERENCE|BASE`: the reference point that a run made, and the run that it builds on, once that is known.
+`rehost-RUN` = the InstanceID of the reference point that a run made.
 """
 
 from __future__ import annotations
@@ -38,11 +38,6 @@ def note_name(run: str) -> str:
 class Note:
     run: str
     reference: str  # InstanceID of its reference point
-    base: str  # the run that it builds on; empty where that is not known
-
-    @property
-    def data(self) -> str:
-        return f"{self.reference}|{self.base}"
 
 
 def parse_items(items: object) -> dict[str, str]:
@@ -66,6 +61,5 @@ def parse_notes(items: object) -> list[Note]:
     notes = []
     for name, data in parse_items(items).items():
         if name.startswith(PREFIX):
-            reference, _, base = data.partition("|")
-            notes.append(Note(name.removeprefix(PREFIX), reference, base))
+            notes.append(Note(name.removeprefix(PREFIX), data))
     return sorted(notes, key=lambda note: note.run)

@@ -3,15 +3,15 @@ are counted from.
 
 A run makes its reference point just before its checkpoint. So the changes since the one are those since the other and a few
 more, which are read for nothing; and the run's position is known when it begins, though the checkpoint goes when it ends.
-Which run builds on which is known when changes are asked for, and is written into the run's note then; what has become
-useless goes: the reference point of a run two back, and those of runs that built on the same one and came to nothing.
+Which of them is needed no longer, the connector says when it has a run's copy (`HyperVSource.forget`).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
@@ -20,7 +20,7 @@ from rehost.sources._protocol import Consistency, Power, Quiesce
 from rehost.sources.hyperv import _names
 from rehost.sources.hyperv._errors import ScriptFailed, TooSlow, told
 from rehost.sources.hyperv._host import Host
-from rehost.sources.hyperv._inventory import CheckpointRecord, MachineRecord, checkpoint, power_of
+from rehost.sources.hyperv._inventory import CheckpointRecord, MachineRecord, Slot, checkpoint, power_of
 from rehost.sources.hyperv._names import Note
 
 log = structlog.get_logger("rehost.sources.hyperv")
@@ -29,6 +29,8 @@ log = structlog.get_logger("rehost.sources.hyperv")
 STALE = 24 * 3600.0  # seconds
 #: Build of Windows Server 2016, the first with recovery checkpoints of this kind and Resilient Change Tracking.
 TRACKING_BUILD = 14393
+#: The first configuration version with them (8.0 is Windows Server 2016's own, 5.0 that of 2012 R2).
+_TRACKING_VERSION = (6, 2)
 #: At most so many reference points of ours a machine; first runs that fail one after the other leave one each.
 MOST = 8
 _APPLICATION, _CRASH, _STANDARD = 1, 2, 0
@@ -38,21 +40,14 @@ _LOG_EVERY = 60.0
 
 
 @dataclass(frozen=True)
-class Reference:
-    """A reference point: the tracking id of each disk, by the file that the machine wrote to then."""
-
-    id: str
-    tracking: dict[str, tuple[str, str]]  # lower-case path -> (tracking id, WMI's id of the disk)
-
-
-@dataclass(frozen=True)
 class Points:
     """What `points.ps1` tells of a machine."""
 
     power: Power
     merging: bool
     checkpoints: Sequence[CheckpointRecord]
-    references: Sequence[str]  # ids, of whoever
+    references: Mapping[str, Mapping[str, str]]  # of whoever: id -> WMI's id of a disk -> its tracking id
+    slots: Mapping[str, Slot]  # where the disk with an id of WMI's is attached
     notes: Sequence[Note]  # ours
 
     def of(self, run: str) -> CheckpointRecord | None:
@@ -60,6 +55,18 @@ class Points:
 
     def note(self, run: str) -> Note | None:
         return next((each for each in self.notes if each.run == run), None)
+
+    def tracking(self, run: str) -> dict[Slot, tuple[str, str]]:
+        """By slot: (tracking id, WMI's id of the disk), as the reference point of `run` has them; empty where there is none."""
+        note = self.note(run)
+        found = self.references.get(note.reference, {}) if note else {}
+        return {self.slots[disk]: (tracking, disk) for disk, tracking in found.items() if disk in self.slots and tracking}
+
+
+def tracks(machine: MachineRecord) -> bool:
+    """Whether its host and its configuration version know recovery checkpoints and Resilient Change Tracking."""
+    version = tuple(int(part) for part in machine.version.split(".") if part.isdigit())
+    return machine.build >= TRACKING_BUILD and (not version or version >= _TRACKING_VERSION)
 
 
 def run_of(each: CheckpointRecord) -> str | None:
@@ -69,28 +76,37 @@ def run_of(each: CheckpointRecord) -> str | None:
 
 def read(host: Host, machine: str) -> Points:
     told = host.run("points", Id=machine)
+    by_path = {str(each["path"]).lower(): Slot.of(each) for each in _each(told, "disks") if each.get("path")}
+    drives = {str(each["id"]): str(each.get("path") or "").lower() for each in _each(told, "drives")}
     return Points(
         power=power_of(str(told.get("state") or "")),
         merging="MergingDisks" in (told.get("status") or ()),
-        checkpoints=[checkpoint(each) for each in told.get("checkpoints") or () if each],
-        references=[str(each["id"]) for each in told.get("references") or () if each],
+        checkpoints=[checkpoint(each) for each in _each(told, "checkpoints")],
+        references={
+            str(each["id"]): dict(zip(_each(each, "disks"), _each(each, "tracking"), strict=False))
+            for each in _each(told, "references")
+        },
+        slots={disk: by_path[path] for disk, path in drives.items() if path in by_path},
         notes=_names.parse_notes(told.get("notes")),
     )
 
 
-def begin_tracking(host: Host, machine: MachineRecord, points: Points, run: str) -> Reference | None:
-    """A reference point for `run`; None where there cannot be one, which is logged: the run works without."""
-    if machine.build < TRACKING_BUILD:
-        return None
+def _each(told: Mapping[str, Any], key: str) -> list[Any]:
+    """A list of an answer; null, and nulls in it, are nothing."""
+    return [each for each in told.get(key) or () if each is not None]
+
+
+def begin_tracking(host: Host, machine: MachineRecord, points: Points, run: str) -> bool:
+    """Make a reference point for `run`; False where there cannot be one, which is logged: the run works without."""
+    if not tracks(machine):
+        return False
     try:
         _make_room(host, machine.id, points, run)
-        told = host.run("reference", Id=machine.id, Note=_names.note_name(run))
+        host.run("reference", Id=machine.id, Note=_names.note_name(run))
     except ScriptFailed as error:
         log.warning("changes are not tracked: each run reads whole disks", server=machine.name, reason=str(error))
-        return None
-    paths, ids, disks = (list(told.get(key) or ()) for key in ("paths", "tracking", "disks"))
-    pairs = zip(paths, ids, disks, strict=False)
-    return Reference(str(told["id"]), {str(path).lower(): (str(tracking), str(disk)) for path, tracking, disk in pairs})
+        return False
+    return True
 
 
 def end_tracking(host: Host, machine: str, note: Note) -> None:
@@ -98,20 +114,11 @@ def end_tracking(host: Host, machine: str, note: Note) -> None:
     host.run("forget", Id=machine, Note=_names.note_name(note.run), Reference=note.reference)
 
 
-def build_on(host: Host, machine: str, run: str, base: str) -> None:
-    """Note that `run` builds on `base`, and remove what nobody needs any more."""
-    points = read(host, machine)
-    own, before = points.note(run), points.note(base)
-    if own is not None and own.base != base:
-        host.run("note", Id=machine, Note=_names.note_name(run), Data=Note(run, own.reference, base).data)
-    grandparent = before.base if before else ""
-    for each in points.notes:
-        if each.run not in (run, base) and (each.run == grandparent or each.base == base):
-            end_tracking(host, machine, each)
+def take(host: Host, machine: MachineRecord, power: Power, *, run: str, quiesce: Quiesce) -> Points:
+    """Take a checkpoint for `run`, as consistent as is asked for and can be had; what there is then, it among them.
 
-
-def take(host: Host, machine: MachineRecord, power: Power, *, run: str, quiesce: Quiesce) -> CheckpointRecord:
-    """A checkpoint for `run`, as consistent as is asked for and can be had. Raises FreezeFailed, QuiesceImpossible."""
+    Raises FreezeFailed, QuiesceImpossible.
+    """
     tries = _tries(machine, power, quiesce)
     reason = ""
     for level, consistency in tries:
@@ -123,8 +130,8 @@ def take(host: Host, machine: MachineRecord, power: Power, *, run: str, quiesce:
         else:
             reason = told(str(answer["failed"]), int(answer["code"])) if answer["failed"] else ""
         if not reason:
-            found = read(host, machine.id).of(run)
-            if found is None:
+            found = read(host, machine.id)
+            if found.of(run) is None:
                 raise FreezeFailed(server=machine.name, reason="its checkpoint was removed as soon as it was made")
             return found
         if level == _APPLICATION and quiesce is Quiesce.REQUIRE:
@@ -135,11 +142,11 @@ def take(host: Host, machine: MachineRecord, power: Power, *, run: str, quiesce:
 
 
 def _tries(machine: MachineRecord, power: Power, quiesce: Quiesce) -> list[tuple[int, Consistency]]:
-    standard = machine.build < TRACKING_BUILD
+    standard = not tracks(machine)
     if power is Power.OFF:
         return [(_STANDARD if standard else _CRASH, Consistency.OFFLINE)]
     if quiesce is Quiesce.REQUIRE and (standard or power is not Power.ON):
-        what = "its host is older than Windows Server 2016" if standard else "it does not run, and keeps its memory"
+        what = "its host or its configuration version is too old for production checkpoints" if standard else "it does not run, and keeps its memory"
         detail = f"{machine.name} cannot be quiesced: {what}; shut it down, or set `quiesce: try`"
         raise QuiesceImpossible(detail=detail)
     if standard:

@@ -25,6 +25,19 @@ foreach ($each in @(Get-VMSnapshot -VM $machine)) {
     }
 }
 
+# Where the machine's disks are attached, and the ids that WMI has for them: reference points name those.
+$disks = @(Get-VMHardDiskDrive -VM $machine | ForEach-Object {
+    @{
+        controllerType = [string]$_.ControllerType
+        controllerNumber = $_.ControllerNumber
+        controllerLocation = $_.ControllerLocation
+        path = [string]$_.Path
+    }
+})
+$drives = @(Get-CimInstance -Namespace $namespace -ClassName Msvm_StorageAllocationSettingData -Filter ("InstanceID LIKE 'Microsoft:{0}%'" -f $Id) | ForEach-Object {
+    @{ id = $_.InstanceID; path = [string]@($_.HostResource)[0] }
+})
+
 # Windows Server 2012 R2 has no such class.
 $references = @()
 try {
@@ -44,6 +57,8 @@ if ($settings) {
 ConvertTo-Json -InputObject @{
     state = [string]$machine.State
     status = @($machine.OperationalStatus | ForEach-Object { [string]$_ })
+    disks = @($disks)
+    drives = @($drives)
     checkpoints = @($checkpoints)
     references = @($references)
     notes = @($notes)

@@ -62,21 +62,4 @@ try {
     throw
 }
 
-# The n-th tracking id belongs to the n-th disk; which file that is, its settings say.
-$drives = @(Get-CimInstance -Namespace $namespace -ClassName Msvm_StorageAllocationSettingData -Filter ("InstanceID LIKE 'Microsoft:{0}%'" -f $Id))
-$paths = @()
-foreach ($disk in @($point.VirtualDiskIdentifiers)) {
-    $drive = $drives | Where-Object { $_.InstanceID -eq $disk } | Select-Object -First 1
-    if ($drive) {
-        $paths += [string]@($drive.HostResource)[0]
-    } else {
-        $paths += ''
-    }
-}
-
-ConvertTo-Json -InputObject @{
-    id = $point.InstanceID
-    disks = @($point.VirtualDiskIdentifiers)
-    paths = @($paths)
-    tracking = @($point.ResilientChangeTrackingIdentifiers)
-} -Depth 3 -Compress
+ConvertTo-Json -InputObject @{ id = $point.InstanceID } -Compress
