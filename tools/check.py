@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from tools import actionlint, coldsnap, vsphere_sim
+from tools import actionlint, azurite, coldsnap, vsphere_sim
 from tools._errors import SetupError
 from tools._paths import ROOT, VENV
 from tools._progress import Progress
@@ -56,6 +56,10 @@ def _report(progress: Progress, variables: dict[str, str]) -> None:
         vsphere_sim.ensure(progress)
     except SetupError as error:
         progress.warn(f"  the vsphere source is not tested: {error}")
+    try:
+        azurite.ensure(progress)
+    except SetupError as error:
+        progress.warn(f"  the azure source is not tested: {error}")
     try:
         actionlint.ensure(progress)
     except SetupError as error:

@@ -214,7 +214,9 @@ def _refuse(record: MachineRecord, found: list[Concern]) -> None:
 
 def _described(record: MachineRecord, locator: Locator, found: list[Concern]) -> DiscoveredServer:
     guest = record.guest
-    addresses = [each for each in guest.get("NetworkAddressIPv4", "").split(";") if each and not each.startswith("127.")]
+    addresses = [
+        each for each in guest.get("NetworkAddressIPv4", "").split(";") if each and not each.startswith("127.")
+    ]
     facts: dict[str, Any] = {
         "uuid": record.id.lower(),
         "host": record.host,
