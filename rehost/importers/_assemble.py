@@ -18,7 +18,12 @@ from rehost.importers._remarks import Kind, Remark
 from rehost.importers._values import fitting, shown
 
 #: By type of source: the keys of a locator that it understands.
-_LOCATORS = {"vsphere": ("uuid", "path", "moref", "name"), "images": ("name", "path", "disks"), "qemu": ("name",)}
+_LOCATORS = {
+    "vsphere": ("uuid", "path", "moref", "name"),
+    "images": ("name", "path", "disks"),
+    "qemu": ("name",),
+    "azure": ("id", "name"),
+}
 _AUTO = "no instance type is given: auto is the smallest that has the CPUs and memory of the source"
 
 
