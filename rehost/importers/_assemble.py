@@ -21,7 +21,7 @@ from rehost.importers._values import fitting, shown
 _LOCATORS = {
     "vsphere": ("uuid", "path", "moref", "name"),
     "hyperv": ("uuid", "name"),
-    "azure": ("name",),
+    "azure": ("id", "name"),
     "images": ("name", "path", "disks"),
     "qemu": ("name",),
 }
