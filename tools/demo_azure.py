@@ -103,7 +103,8 @@ class AzurePlatform:
             f"\n    resourceGroups: [{GROUP}]"
             f"\n    auth: {{method: servicePrincipal, tenant: {facts['tenant']}, clientId: {facts['clientId']}, "
             f"clientSecret: {{env: {SECRET}}}}}"
-            f"\n    endpoints: {{authority: '{facts['endpoint']}', resourceManager: '{facts['endpoint']}'}}"
+            f"\n    endpoints: {{authority: '{facts['endpoint']}', resourceManager: '{facts['endpoint']}', "
+            "audience: 'https://management.azure.com'}"
             f"\n    tls: {{caFile: {ca}}}"
         )
 
