@@ -17,12 +17,12 @@ from sandbox.azure._certificate import make_certificates
 from sandbox.azure._disk import PageDisk
 from sandbox.azure._faults import Fault, Faults
 from sandbox.azure._login import Login
-from sandbox.azure._machines import Machines
+from sandbox.azure._machines import Machines, set_power
 from sandbox.azure._resources import DiskSpec, Estate, Machine, ManagedDisk, Nic, NicSpec, Settings, key
 from sandbox.azure._restore import RestorePoints
 from sandbox.azure._snapshots import Snapshots
 from sandbox.azure._storage import Storage
-from sandbox.azure._web import Answer, Request, WebServer
+from sandbox.azure._web import Answer, Handler, Request, WebServer
 
 LOCATION = "westeurope"
 GROUP = "migration"
@@ -53,7 +53,9 @@ class AzureCloud:
         self._servers: list[WebServer] = []
         self._threads: list[threading.Thread] = []
         self._made_disks: list[PageDisk] = []
-        self.endpoint = self.identity_endpoint = ""
+        self.endpoint = self.identity_endpoint = self.control = ""
+        #: What answers under `/_cloud/`, where the cloud is a process of its own.
+        self.orders: Handler | None = None
         self.ca = folder / "tls" / "ca.pem"
 
     @property
@@ -85,6 +87,7 @@ class AzureCloud:
             raise
         self._servers = [secure, identity]
         self.endpoint, self.identity_endpoint = secure.endpoint, f"{identity.endpoint}/msi/token"
+        self.control = f"{identity.endpoint}/_cloud"
         for server in self._servers:
             thread = threading.Thread(target=server.serve, name="azure", daemon=True)
             thread.start()
@@ -142,7 +145,7 @@ class AzureCloud:
                 spec = entry if isinstance(entry, DiskSpec) else DiskSpec(entry)
                 disk_name = f"{name}-os" if number == 0 else f"{name}-data{number}"
                 disk_id = estate.id_of(group, "Microsoft.Compute/disks", disk_name)
-                managed.append(ManagedDisk(disk_id, disk_name, location, self._pages(spec), spec, now, identity))
+                managed.append(ManagedDisk(disk_id, disk_name, location, self._pages(spec), spec, now, identity, now))
             made_nics = []
             for number, nic in enumerate(nics):
                 nic_name = f"{name}-nic{number}"
@@ -227,6 +230,8 @@ class AzureCloud:
     def _handle_identity(self, request: Request) -> Answer:
         if request.path == "/msi/token" and request.method == "GET":
             return self.login.identity(request)
+        if request.path.startswith("/_cloud/") and self.orders is not None:
+            return self.orders(request)
         return Answer.of(404, {"statusCode": 404, "message": "Not found"})
 
 
@@ -242,7 +247,11 @@ class MachineHandle:
         return self._machine.disks
 
     def write(self, disk: int, offset: int, data: bytes) -> None:
+        """As the guest does; of a deallocated machine, as if it had been started for it and was deallocated again."""
         self._machine.disks[disk].pages.write(offset, data)
+        if self._machine.power == "deallocated":
+            for each in self._machine.disks:
+                each.owned = self._cloud.clock()
 
     def zero(self, disk: int, offset: int, length: int) -> None:
         """The guest discards whole pages."""
@@ -257,7 +266,7 @@ class MachineHandle:
 
     def set_power(self, power: str) -> None:
         """`running`, `stopped` or `deallocated`."""
-        self._machine.power = power
+        set_power(self._machine, power, self._cloud.clock())
 
     def set_agent(self, ready: bool) -> None:
         """Whether the guest agent answers."""
