@@ -22,7 +22,7 @@ from sandbox.azure._resources import DiskSpec, Estate, Machine, ManagedDisk, Nic
 from sandbox.azure._restore import RestorePoints
 from sandbox.azure._snapshots import Snapshots
 from sandbox.azure._storage import Storage
-from sandbox.azure._web import Answer, Handler, Request, WebServer
+from sandbox.azure._web import Answer, Request, WebServer
 
 LOCATION = "westeurope"
 GROUP = "migration"
@@ -53,9 +53,7 @@ class AzureCloud:
         self._servers: list[WebServer] = []
         self._threads: list[threading.Thread] = []
         self._made_disks: list[PageDisk] = []
-        self.endpoint = self.identity_endpoint = self.control = ""
-        #: What answers under `/_cloud/`, where the cloud is a process of its own.
-        self.orders: Handler | None = None
+        self.endpoint = self.identity_endpoint = ""
         self.ca = folder / "tls" / "ca.pem"
 
     @property
@@ -87,7 +85,6 @@ class AzureCloud:
             raise
         self._servers = [secure, identity]
         self.endpoint, self.identity_endpoint = secure.endpoint, f"{identity.endpoint}/msi/token"
-        self.control = f"{identity.endpoint}/_cloud"
         for server in self._servers:
             thread = threading.Thread(target=server.serve, name="azure", daemon=True)
             thread.start()
@@ -230,8 +227,6 @@ class AzureCloud:
     def _handle_identity(self, request: Request) -> Answer:
         if request.path == "/msi/token" and request.method == "GET":
             return self.login.identity(request)
-        if request.path.startswith("/_cloud/") and self.orders is not None:
-            return self.orders(request)
         return Answer.of(404, {"statusCode": 404, "message": "Not found"})
 
 
