@@ -72,7 +72,9 @@ def areas(host: Host, path: str, tracking: str, *, size: int, disk: str) -> Iter
         processed = int(answer["processed"] or 0)
         if processed <= 0 or processed > wanted:
             # An answer that does not advance would be asked for ever.
-            raise ChangesUnknown(disk=disk, reason=f"{host.name} looked through {processed} of {wanted} bytes from byte {at}")
+            raise ChangesUnknown(
+                disk=disk, reason=f"{host.name} looked through {processed} of {wanted} bytes from byte {at}"
+            )
         offsets = [int(each) for each in answer["offsets"] or () if each is not None]
         lengths = [int(each) for each in answer["lengths"] or () if each is not None]
         yield from _checked(offsets, lengths, range(at, at + processed), size, disk, host.name)

@@ -16,7 +16,13 @@ _REPLICAS = frozenset({"Replica", "TestReplica", "ExtendedReplica"})
 
 def concerns(machine: MachineRecord, config: HyperVConfig) -> list[Concern]:
     """The gravest first."""
-    found = [*_machine(machine), *_tracking(machine, config), *_state(machine), *_disks(machine, config), *_devices(machine)]
+    found = [
+        *_machine(machine),
+        *_tracking(machine, config),
+        *_state(machine),
+        *_disks(machine, config),
+        *_devices(machine),
+    ]
     return sorted(found, key=lambda each: list(Severity).index(each.severity))
 
 
@@ -158,9 +164,13 @@ def _disk(disk: DiskRecord, *, root: bool, chained: bool, config: HyperVConfig) 
         )
         return
     if disk.size % _SECTOR:
-        yield Concern("odd-size", Severity.ERROR, f"{disk.label} is not a multiple of 512 bytes", "grow it to a whole MiB")
+        yield Concern(
+            "odd-size", Severity.ERROR, f"{disk.label} is not a multiple of 512 bytes", "grow it to a whole MiB"
+        )
     if disk.size > VOLUME_BYTES:
-        yield Concern("disk-too-large", Severity.ERROR, f"{disk.label} is above 64 TiB, the largest EBS volume", "split it")
+        yield Concern(
+            "disk-too-large", Severity.ERROR, f"{disk.label} is above 64 TiB, the largest EBS volume", "split it"
+        )
     elif disk.size > IMPORT_BYTES:
         yield Concern(
             "disk-too-large-for-import",

@@ -114,7 +114,9 @@ def parse(config: Mapping[str, Any], base: Path) -> HyperVConfig:
 def _catalog(config: Mapping[str, Any], port: int) -> tuple[Catalog, Endpoint]:
     given = [key for key in ("endpoint", "cluster", "scvmm") if config.get(key)]
     if len(given) != 1:
-        detail = "a `hyperv` source needs one of `endpoint` (a host), `cluster` (its name) and `scvmm` ({endpoint: ...})"
+        detail = (
+            "a `hyperv` source needs one of `endpoint` (a host), `cluster` (its name) and `scvmm` ({endpoint: ...})"
+        )
         raise SourceConfigInvalid(detail=detail)
     if given[0] == "scvmm":
         return Catalog.SCVMM, _endpoint((config["scvmm"] or {}).get("endpoint"), port)

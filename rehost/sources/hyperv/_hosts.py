@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -83,7 +83,7 @@ class Hosts:
             raise ServerNotFound(name=wanted, place=self.config.place, hint=hint)
         return found[0].id
 
-    def on(self, machine: str, what: Any) -> Any:
+    def on(self, machine: str, what: Callable[[Host], T]) -> T:
         """`what(host)` on the host that the machine is on, and once more where it has moved. Raises ServerNotFound."""
         host = self._host_of(machine)
         try:
@@ -92,7 +92,9 @@ class Hosts:
             moved = self._moved(machine, host)
             if moved is None:
                 if isinstance(error, MachineGone):
-                    raise ServerNotFound(name=machine, place=self.config.place, hint=f"it was deleted, or {_RIGHTS}") from error
+                    raise ServerNotFound(
+                        name=machine, place=self.config.place, hint=f"it was deleted, or {_RIGHTS}"
+                    ) from error
                 raise
             log.info("a machine is on another host now", machine=machine, was=host.name, now=moved.name)
             return what(moved)
@@ -128,7 +130,13 @@ class Hosts:
                 raise SourceUnavailable(place=self.config.place, reason=reason)
         else:
             told = self._contact.run("catalog")
-            names = sorted({str(each["host"]) for each in told["machines"] if each.get("platform") == "HyperV" and each.get("host")})
+            names = sorted(
+                {
+                    str(each["host"])
+                    for each in told["machines"]
+                    if each.get("platform") == "HyperV" and each.get("host")
+                }
+            )
         return [self._named(name) for name in names]
 
     def _named(self, name: str) -> Host:
@@ -141,7 +149,12 @@ class Hosts:
         about = self.about(host)
         told = host.run("machines", Id=machine) if machine else host.run("machines")
         return [
-            record(each, host=str(about["name"]), cluster=str(about.get("cluster") or ""), build=int(about.get("build") or 0))
+            record(
+                each,
+                host=str(about["name"]),
+                cluster=str(about.get("cluster") or ""),
+                build=int(about.get("build") or 0),
+            )
             for each in told["machines"] or ()
         ]
 

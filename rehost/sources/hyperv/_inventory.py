@@ -20,7 +20,13 @@ SERVICES = {
     "heartbeat": "84EAAE65-2F2E-45F5-9BB5-0E857DC8EB47",
 }
 #: States of Get-VM; those in between (Starting, Saving, Stopping ...) are neither.
-_POWERS = {"Running": Power.ON, "Off": Power.OFF, "Saved": Power.PAUSED, "FastSaved": Power.PAUSED, "Paused": Power.PAUSED}
+_POWERS = {
+    "Running": Power.ON,
+    "Off": Power.OFF,
+    "Saved": Power.PAUSED,
+    "FastSaved": Power.PAUSED,
+    "Paused": Power.PAUSED,
+}
 
 
 def power_of(state: str) -> Power:

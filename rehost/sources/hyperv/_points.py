@@ -60,7 +60,9 @@ class Points:
         """By slot: (tracking id, WMI's id of the disk), as the reference point of `run` has them; empty where there is none."""
         note = self.note(run)
         found = self.references.get(note.reference, {}) if note else {}
-        return {self.slots[disk]: (tracking, disk) for disk, tracking in found.items() if disk in self.slots and tracking}
+        return {
+            self.slots[disk]: (tracking, disk) for disk, tracking in found.items() if disk in self.slots and tracking
+        }
 
 
 def tracks(machine: MachineRecord) -> bool:
@@ -146,7 +148,11 @@ def _tries(machine: MachineRecord, power: Power, quiesce: Quiesce) -> list[tuple
     if power is Power.OFF:
         return [(_STANDARD if standard else _CRASH, Consistency.OFFLINE)]
     if quiesce is Quiesce.REQUIRE and (standard or power is not Power.ON):
-        what = "its host or its configuration version is too old for production checkpoints" if standard else "it does not run, and keeps its memory"
+        what = (
+            "its host or its configuration version is too old for production checkpoints"
+            if standard
+            else "it does not run, and keeps its memory"
+        )
         detail = f"{machine.name} cannot be quiesced: {what}; shut it down, or set `quiesce: try`"
         raise QuiesceImpossible(detail=detail)
     if standard:
@@ -187,7 +193,9 @@ def remove_stale(host: Host, machine: MachineRecord, points: Points, run: str, *
             try:
                 remove(host, machine.id, each, timeout=timeout)
             except SourceError as error:
-                log.warning("it cannot be removed yet; the next run tries again", checkpoint=each.name, reason=str(error))
+                log.warning(
+                    "it cannot be removed yet; the next run tries again", checkpoint=each.name, reason=str(error)
+                )
 
 
 def _make_room(host: Host, machine: str, points: Points, run: str) -> None:

@@ -62,9 +62,7 @@ def changed(host: Host, machine: MachineRecord, since: Mapping[str, ChangePositi
     return any_changed(_written(host, machine.name, disk.key, disk.path, disk.size, since) for disk in machine.disks)
 
 
-def _written(
-    host: Host, name: str, key: str, path: str, size: int, since: Mapping[str, ChangePosition]
-) -> bool | None:
+def _written(host: Host, name: str, key: str, path: str, size: int, since: Mapping[str, ChangePosition]) -> bool | None:
     before = _changes.Position.parse(since.get(key, ""))
     if before is None or not before.tracking or not path:
         return None
