@@ -133,7 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
         cast(_Server, self.server).closed(self._plain)
         self.request.close()
 
-    def do_POST(self) -> None:  # noqa: N802 - the name that http.server calls
+    def do_POST(self) -> None:
         try:
             self._answer()
         except Dropped:
@@ -154,15 +154,13 @@ class _Handler(BaseHTTPRequestHandler):
         if fault is not None and "status" in fault.settings:
             self._send(int(fault.settings["status"]), b"")
             return
-        authorization = self.headers.get("Authorization", "")
-        said = ""
-        if not self.login.user:
-            answer = self.login.step(authorization)
-            if answer is None or not self.login.user:
-                self._send(401, b"", [answer] if answer else list(OFFERED))
-                return
-            said = answer
-        status, envelope = self.listener.winrm.handle(body, self.login.user)
+        said, user = "", self.login.user
+        if not user:
+            said, user = self.login.step(self.headers.get("Authorization", ""))
+        if not user:
+            self._send(401, b"", [said] if said else list(OFFERED))
+            return
+        status, envelope = self.listener.winrm.handle(body, user)
         self._send(status, envelope, [said] if said else [])
 
     def _send(self, status: int, body: bytes, authenticate: list[str] | None = None) -> None:

@@ -37,7 +37,7 @@ class Accounts:
     mapped: Collection[str] = ()  # user principal names that a certificate is mapped to
     kerberos: bool = False
     service: str = "host"
-    hostname: str = ""
+    hostname: str = "localhost"
     environment: dict[str, str] = field(default_factory=dict)  # of Kerberos: KRB5_CONFIG, KRB5_KTNAME
 
 
@@ -51,25 +51,20 @@ class Login:
     user: str = ""
     _context: spnego.ContextProxy | None = None
 
-    def step(self, authorization: str) -> str | None:
-        """What the answer's WWW-Authenticate says next, or None where the login failed. `user` is set when it succeeded."""
+    def step(self, authorization: str) -> tuple[str, str]:
+        """What the answer's WWW-Authenticate says next, if anything, and the user, where the login is done."""
         scheme, _, token = authorization.partition(" ")
         if authorization == MUTUAL:
-            return self._certificate()
+            name = user_of(self.client_certificate) if self.client_certificate else ""
+            self.user = name if name in self.accounts.mapped else ""
+            return "", self.user
         if scheme not in OFFERED or not token:
-            return None
+            return "", ""
         try:
-            raw = base64.b64decode(token, validate=True)
+            said = self._negotiate(scheme, base64.b64decode(token, validate=True))
         except binascii.Error:
-            return None
-        return self._negotiate(scheme, raw)
-
-    def _certificate(self) -> str | None:
-        name = user_of(self.client_certificate) if self.client_certificate else ""
-        if name not in self.accounts.mapped:
-            return None
-        self.user = name
-        return ""
+            return "", ""
+        return said or "", self.user
 
     def _negotiate(self, scheme: str, token: bytes) -> str | None:
         with _ENVIRONMENT:
@@ -101,7 +96,7 @@ class Login:
         else:
             protocol, options = "negotiate", spnego.NegotiateOptions.use_negotiate
         return spnego.server(
-            hostname=self.accounts.hostname or None,
+            hostname=self.accounts.hostname,
             service=self.accounts.service,
             channel_bindings=_bindings(self.server_certificate),
             protocol=protocol,

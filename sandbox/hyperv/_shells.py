@@ -150,7 +150,7 @@ class Shell:
     def _run(self, command: uuid.UUID, running: _Running) -> None:
         failure: ErrorRecord | None = None
         try:
-            self._runner(running.pipeline.metadata.commands, running)
+            self._runner(_commands(running.pipeline), running)
         except PipelineFailed as error:
             failure = error.record
         finally:
@@ -187,6 +187,13 @@ class Shell:
     @property
     def opened(self) -> bool:
         return self._pool.state == RunspacePoolState.Opened
+
+
+def _commands(pipeline: psrpcore.ServerPipeline) -> Sequence[psrpcore.Command]:
+    metadata = pipeline.metadata
+    if not isinstance(metadata, psrpcore.PowerShell):
+        return []  # GetCommandMetadata, which nobody here asks for
+    return metadata.commands
 
 
 class _Running:

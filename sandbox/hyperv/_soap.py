@@ -171,4 +171,4 @@ def _envelope(action: str, relates_to: str, body: list[ET.Element]) -> bytes:
     ET.SubElement(header, f"{{{ADDRESSING}}}To").text = ANONYMOUS
     ET.SubElement(header, f"{{{ADDRESSING}}}RelatesTo").text = relates_to
     ET.SubElement(root, f"{{{SOAP}}}Body").extend(body)
-    return ET.tostring(root, encoding="utf-8")
+    return bytes(ET.tostring(root, encoding="utf-8"))
