@@ -10,6 +10,7 @@ from sandbox.hyperv.powershell._errors import (
     runtime_error,
 )
 from sandbox.hyperv.powershell._interpreter import Session, Streams
+from sandbox.hyperv.powershell._operators import like
 from sandbox.hyperv.powershell._types import STATIC_METHODS, STATIC_PROPERTIES
 from sandbox.hyperv.powershell._values import (
     VOID,
@@ -17,9 +18,11 @@ from sandbox.hyperv.powershell._values import (
     Hashtable,
     NetObject,
     Record,
+    TypeName,
     equal,
     items,
     number,
+    order,
     plain,
     text,
     truth,
@@ -43,11 +46,14 @@ __all__ = [
     "Session",
     "Stopped",
     "Streams",
+    "TypeName",
     "Unsupported",
     "command_not_found",
     "equal",
     "items",
+    "like",
     "number",
+    "order",
     "plain",
     "runtime_error",
     "text",

@@ -210,12 +210,11 @@ class Expressions:
             return self._static(owner, name)
         return member(self.value(owner), name)
 
-    def _static(self, owner: Node, name: str) -> Any:
-        kind = owner.text[1:-1]
-        return self._session_type(kind, name) if owner.type == "type_literal" else _refuse(owner)
-
-    def _session_type(self, kind: str, name: str) -> Any:
-        return static_property(kind, name)
+    @staticmethod
+    def _static(owner: Node, name: str) -> Any:
+        if owner.type != "type_literal":
+            raise Unsupported(f"static members of {owner.text[:40]}")
+        return static_property(owner.text[1:-1], name)
 
     def _element(self, node: Node) -> Any:
         owner, key = self.value(node.named[0]), self.value(node.named[1])
@@ -288,10 +287,6 @@ class Expressions:
         before = self.value(place)
         self._store(place, number(before) + by)
         return before
-
-
-def _refuse(owner: Node) -> Any:
-    raise Unsupported(f"static members of {owner.text[:40]}")
 
 
 def member(value: Any, name: str) -> Any:

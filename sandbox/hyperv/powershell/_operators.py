@@ -21,7 +21,7 @@ def _filtering(test: Callable[[Any, Any], bool]) -> Callable[[Any, Any], Any]:
     return apply
 
 
-def _like(value: Any, pattern: Any) -> bool:
+def like(value: Any, pattern: Any) -> bool:
     return wildcard(text(pattern)).fullmatch(text(value)) is not None
 
 
@@ -77,8 +77,8 @@ COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
     "-le": _filtering(lambda left, right: order(left, right) <= 0),
     "-gt": _filtering(lambda left, right: order(left, right) > 0),
     "-ge": _filtering(lambda left, right: order(left, right) >= 0),
-    "-like": _filtering(_like),
-    "-notlike": _filtering(lambda left, right: not _like(left, right)),
+    "-like": _filtering(like),
+    "-notlike": _filtering(lambda left, right: not like(left, right)),
     "-match": _filtering(_matches),
     "-notmatch": _filtering(lambda left, right: not _matches(left, right)),
     "-contains": _contains,

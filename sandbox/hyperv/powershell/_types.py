@@ -10,7 +10,6 @@ from typing import Any
 
 from sandbox.hyperv.powershell._errors import PowerShellError, Unsupported, runtime_error
 from sandbox.hyperv.powershell._values import (
-    EnumValue,
     Hashtable,
     NetObject,
     Record,
