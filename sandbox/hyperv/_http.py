@@ -108,16 +108,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         self.listener = cast(_Server, self.server).listener
-        self._plain = self.request
-        cast(_Server, self.server).opened(self._plain)
+        self.request.settimeout(_HANDSHAKE_SECONDS)
+        self.request = self.listener.wrap(self.request)  # the plain socket is an empty shell from here on
+        cast(_Server, self.server).opened(self.request)
         try:
-            self.request.settimeout(_HANDSHAKE_SECONDS)
-            self.request = self.listener.wrap(self._plain)
             self.request.do_handshake()
             self.request.settimeout(None)
         except OSError:
             self.request.close()
-            cast(_Server, self.server).closed(self._plain)
+            cast(_Server, self.server).closed(self.request)
             raise
         peer = self.request.getpeercert(binary_form=True)
         self.login = Login(self.listener.accounts, self.listener.certificate, peer or b"")
@@ -130,7 +129,7 @@ class _Handler(BaseHTTPRequestHandler):
     def finish(self) -> None:
         with contextlib.suppress(OSError):
             super().finish()
-        cast(_Server, self.server).closed(self._plain)
+        cast(_Server, self.server).closed(self.request)
         self.request.close()
 
     def do_POST(self) -> None:
