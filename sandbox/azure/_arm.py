@@ -19,14 +19,17 @@ from sandbox.azure._resources import Estate, Operation
 from sandbox.azure._times import stamp
 from sandbox.azure._web import Answer, Request
 
-#: What the pinned SDKs send (azure-mgmt-compute 39, azure-mgmt-network 33), by provider and, for disks, by type.
+_DISK_VERSIONS = ("2026-03-02", "2025-01-02", "2024-03-02", "2023-10-02", "2023-04-02")
+#: By provider, and by type where it has versions of its own: the newest are those that the pinned SDKs send (azure-mgmt-compute 39,
+#: azure-mgmt-network 33), the others are in the archive of https://learn.microsoft.com/rest/api/compute.
 API_VERSIONS = {
-    "microsoft.compute": ("2026-04-01",),
-    "microsoft.compute/disks": ("2026-03-02",),
-    "microsoft.compute/snapshots": ("2026-03-02",),
-    "microsoft.compute/restorepointcollections/restorepoints/diskrestorepoints": ("2026-03-02",),
-    "microsoft.compute/locations/diskoperations": ("2026-03-02",),
-    "microsoft.network": ("2026-03-01",),
+    "microsoft.compute": ("2026-04-01", "2025-04-01", "2024-11-01", "2024-07-01", "2024-03-01", "2023-09-01"),
+    "microsoft.compute/disks": _DISK_VERSIONS,
+    "microsoft.compute/snapshots": _DISK_VERSIONS,
+    "microsoft.compute/restorepointcollections/restorepoints/diskrestorepoints": _DISK_VERSIONS,
+    "microsoft.compute/locations/diskoperations": _DISK_VERSIONS,
+    "microsoft.compute/skus": ("2021-07-01", "2019-04-01"),
+    "microsoft.network": ("2026-03-01", "2025-01-01", "2024-07-01", "2024-05-01", "2024-03-01", "2023-11-01"),
     "microsoft.authorization": ("2022-04-01", "2022-05-01-preview", "2018-07-01", "2015-07-01"),
 }
 

@@ -17,7 +17,7 @@ from sandbox.azure._certificate import make_certificates
 from sandbox.azure._disk import PageDisk
 from sandbox.azure._faults import Fault, Faults
 from sandbox.azure._login import Login
-from sandbox.azure._machines import Machines
+from sandbox.azure._machines import Machines, set_power
 from sandbox.azure._resources import DiskSpec, Estate, Machine, ManagedDisk, Nic, NicSpec, Settings, key
 from sandbox.azure._restore import RestorePoints
 from sandbox.azure._snapshots import Snapshots
@@ -142,7 +142,7 @@ class AzureCloud:
                 spec = entry if isinstance(entry, DiskSpec) else DiskSpec(entry)
                 disk_name = f"{name}-os" if number == 0 else f"{name}-data{number}"
                 disk_id = estate.id_of(group, "Microsoft.Compute/disks", disk_name)
-                managed.append(ManagedDisk(disk_id, disk_name, location, self._pages(spec), spec, now, identity))
+                managed.append(ManagedDisk(disk_id, disk_name, location, self._pages(spec), spec, now, identity, now))
             made_nics = []
             for number, nic in enumerate(nics):
                 nic_name = f"{name}-nic{number}"
@@ -242,7 +242,11 @@ class MachineHandle:
         return self._machine.disks
 
     def write(self, disk: int, offset: int, data: bytes) -> None:
+        """As the guest does; of a deallocated machine, as if it had been started for it and was deallocated again."""
         self._machine.disks[disk].pages.write(offset, data)
+        if self._machine.power == "deallocated":
+            for each in self._machine.disks:
+                each.owned = self._cloud.clock()
 
     def zero(self, disk: int, offset: int, length: int) -> None:
         """The guest discards whole pages."""
@@ -257,7 +261,7 @@ class MachineHandle:
 
     def set_power(self, power: str) -> None:
         """`running`, `stopped` or `deallocated`."""
-        self._machine.power = power
+        set_power(self._machine, power, self._cloud.clock())
 
     def set_agent(self, ready: bool) -> None:
         """Whether the guest agent answers."""

@@ -19,6 +19,17 @@ _Thing = TypeVar("_Thing", Machine, ManagedDisk, Nic)
 _MACHINES, _DISKS = "Microsoft.Compute/virtualMachines", "Microsoft.Compute/disks"
 _NICS, _ADDRESSES = "Microsoft.Network/networkInterfaces", "Microsoft.Network/publicIPAddresses"
 
+_CAPABILITIES = ("vCPUs", "MemoryGB", "PremiumIO", "CpuArchitectureType", "HyperVGenerations", "MaxDataDiskCount")
+#: https://learn.microsoft.com/azure/virtual-machines/sizes: the size series' pages.
+_SIZES = {
+    "Standard_B2s": ("2", "4", "True", "x64", "V1,V2", "4"),
+    "Standard_D2s_v5": ("2", "8", "True", "x64", "V1,V2", "4"),
+    "Standard_D4s_v5": ("4", "16", "True", "x64", "V1,V2", "8"),
+    "Standard_E4s_v5": ("4", "32", "True", "x64", "V1,V2", "8"),
+    "Standard_D2ps_v5": ("2", "8", "True", "Arm64", "V2", "4"),
+    "Standard_A2_v2": ("2", "4", "False", "x64", "V1", "4"),
+}
+
 
 class Machines:
     def __init__(self, estate: Estate, arm: Arm) -> None:
@@ -27,6 +38,7 @@ class Machines:
         arm.on("GET", f"{_MACHINES}/instanceView", lambda call: Answer.of(200, instance_view(self._found(call))))
         for verb in ("powerOff", "start", "deallocate"):
             arm.on("POST", f"{_MACHINES}/{verb}", self._power)
+        arm.on("GET", "Microsoft.Compute/skus", self._sizes)
         arm.on("GET", _DISKS, lambda call: self._read(call, estate.disks, self.disk_json))
         arm.on("GET", _NICS, lambda call: self._read(call, estate.nics, self._nic_json))
         arm.on("GET", _ADDRESSES, self._addresses)
@@ -61,7 +73,8 @@ class Machines:
         machine = self._found(call)
         operation = self._estate.begin(call.action, call.scope, machine.location, "operations")
         if operation.failure is None:
-            machine.power = {"poweroff": "stopped", "start": "running", "deallocate": "deallocated"}[call.verb.lower()]
+            power = {"poweroff": "stopped", "start": "running", "deallocate": "deallocated"}[call.verb.lower()]
+            set_power(machine, power, self._estate.clock())
         return self._arm.accepted(call, operation)
 
     def disk_json(self, disk: ManagedDisk) -> dict[str, Any]:
@@ -78,6 +91,7 @@ class Machines:
             "provisioningState": "Succeeded",
             "diskState": state,
             "uniqueId": str(disk.pages.identity),
+            "LastOwnershipUpdateTime": stamp(disk.owned),
             "encryption": {"type": disk.spec.encryption},
             "networkAccessPolicy": disk.spec.network_access,
             "publicNetworkAccess": "Enabled" if disk.spec.network_access == "AllowAll" else "Disabled",
@@ -134,6 +148,19 @@ class Machines:
             properties["virtualMachine"] = {"id": owner}
         return {"id": nic.id, "name": nic.name, "type": _NICS, "location": nic.location, "properties": properties}
 
+    def _sizes(self, call: Call) -> Answer:
+        """https://learn.microsoft.com/rest/api/compute/resource-skus/list."""
+        location = call.request.query.get("$filter", "").rpartition("location eq ")[2].strip("'")
+        sizes = [
+            {
+                "resourceType": "virtualMachines", "name": name, "tier": "Standard", "size": name.partition("_")[2],
+                "locations": [location or "westeurope"], "restrictions": [],
+                "capabilities": [{"name": title, "value": value} for title, value in zip(_CAPABILITIES, values, strict=True)],
+            }
+            for name, values in _SIZES.items()
+        ]  # fmt: skip
+        return self._arm.page(call, sizes)
+
     def _addresses(self, call: Call) -> Answer:
         shown = [
             {
@@ -153,6 +180,14 @@ class Machines:
             if key(str(entry["id"])) == key(call.scope):
                 return Answer.of(200, entry)
         raise not_found(call.scope)
+
+
+def set_power(machine: Machine, power: str, now: float) -> None:
+    """Deallocating and starting give the disks a new time of ownership: https://learn.microsoft.com/rest/api/compute/disks/get."""
+    if "deallocated" in (machine.power, power) and machine.power != power:
+        for disk in machine.disks:
+            disk.owned = now
+    machine.power = power
 
 
 def machine_json(machine: Machine, *, with_view: bool = False) -> dict[str, Any]:

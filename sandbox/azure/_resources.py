@@ -60,6 +60,7 @@ class ManagedDisk:
     spec: DiskSpec
     created: float
     owner: str = ""  # id of its machine
+    owned: float = 0.0  # when its machine last changed hands or power: LastOwnershipUpdateTime
 
     @property
     def gib(self) -> int:

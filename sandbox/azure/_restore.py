@@ -34,6 +34,7 @@ class RestorePoints:
         self._estate, self._arm = estate, arm
         arm.on("PUT", _COLLECTIONS, self._create_collection)
         arm.on("GET", _COLLECTIONS, self._read_collections)
+        arm.on("PATCH", _COLLECTIONS, self._tag)
         arm.on("DELETE", _COLLECTIONS, self._delete_collection)
         arm.on("PUT", _POINTS, self._create)
         arm.on("GET", _POINTS, self._read)
@@ -59,6 +60,11 @@ class RestorePoints:
         made = Collection(call.scope, call.names[-1], location, dict(body.get("tags") or {}), machine.id)
         self._estate.collections[key(call.scope)] = made
         return Answer.of(201, self._collection_json(made))
+
+    def _tag(self, call: Call) -> Answer:
+        collection = self._collection(call.scope)
+        collection.tags = dict(call.body.get("tags") or collection.tags)
+        return Answer.of(200, self._collection_json(collection))
 
     def _read_collections(self, call: Call) -> Answer:
         if call.names:

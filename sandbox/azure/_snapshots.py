@@ -20,6 +20,7 @@ class Snapshots:
         self._estate, self._arm = estate, arm
         arm.on("PUT", _KIND, self._create)
         arm.on("GET", _KIND, self._read)
+        arm.on("PATCH", _KIND, self._tag)
         arm.on("DELETE", _KIND, self._delete)
         arm.on("POST", f"{_KIND}/beginGetAccess", self._grant)
         arm.on("POST", f"{_KIND}/endGetAccess", self._revoke)
@@ -80,6 +81,11 @@ class Snapshots:
             message = "Changing property 'creationData' is not allowed."
             raise ArmRefusal(409, "PropertyChangeNotAllowed", message)
         snapshot.tags = dict(body.get("tags") or {})
+        return Answer.of(200, self.show(snapshot))
+
+    def _tag(self, call: Call) -> Answer:
+        snapshot = self._found(call)
+        snapshot.tags = dict(call.body.get("tags") or snapshot.tags)
         return Answer.of(200, self.show(snapshot))
 
     def _read(self, call: Call) -> Answer:

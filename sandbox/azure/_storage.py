@@ -96,6 +96,9 @@ class Storage:
 
     def _page_list(self, grant: Grant, request: Request) -> Answer:
         size = grant.frozen.blob_size
+        if "prevsnapshot" in request.query:  # a time of a snapshot, which a managed disk's blob has none of
+            message = "Value for one of the query parameters specified in the request URI is invalid."
+            raise StorageRefusal(400, "InvalidQueryParameterValue", message)
         within = [_span(request.headers.get("x-ms-range") or request.headers.get("range"), size)]
         if previous := request.headers.get("x-ms-previous-snapshot-url"):
             written, cleared = self._differences(grant, previous)
