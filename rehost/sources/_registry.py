@@ -20,6 +20,13 @@ def _vsphere(config: Mapping[str, Any], base: Path) -> Source:
     return VSphereSource(config, base=base)
 
 
+def _hyperv(config: Mapping[str, Any], base: Path) -> Source:
+    # Only here: pypsrp and what it speaks WinRM with take longer to import than most commands run.
+    from rehost.sources.hyperv import HyperVSource
+
+    return HyperVSource(config, base=base)
+
+
 def _azure(config: Mapping[str, Any], base: Path) -> Source:
     # Only here: azure-core and azure-identity take a third of a second and 40 MiB.
     from rehost.sources.azure import AzureSource
@@ -32,6 +39,7 @@ _TYPES: Mapping[str, Callable[[Mapping[str, Any], Path], Source]] = {
     "images": lambda config, base: ImagesSource(config, base=base),
     "qemu": lambda config, base: QemuSource(config, base=base),
     "vsphere": _vsphere,
+    "hyperv": _hyperv,
     "azure": _azure,
 }
 
