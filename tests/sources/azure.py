@@ -13,6 +13,7 @@ import pytest
 
 from rehost.sources import Power, open_source
 from rehost.sources.azure import AzureSource
+from rehost.sources.azure._names import digest
 from sandbox.azure import AzureCloud
 from tests.sources.harness import INITIAL, Harness
 from tools.azurite import PROGRAM
@@ -103,7 +104,8 @@ class AzureHarness(Harness):
 
     def made(self) -> Sequence[str]:
         open_points = [each for each in self.points() if not each.startswith("kept")]
-        return open_points + [f"access: {each}" for each in self.cloud.state()["access"]]
+        own = [each for each in self.cloud.state()["access"] if digest(self.machine.id) in each]
+        return open_points + [f"access: {each}" for each in own]
 
     def losses(self) -> Mapping[str, Callable[[], None]]:
         def remove() -> None:
