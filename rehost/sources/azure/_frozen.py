@@ -223,4 +223,6 @@ class FrozenMachine:
 
     def release(self) -> None:
         self.close()
+        for disk in self._state.disks:  # also what a process that is gone had asked for
+            _access.end(self._client, disk.resource)
         self._state.leave(self._client)

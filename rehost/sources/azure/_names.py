@@ -49,8 +49,8 @@ def collection_name(machine: str, machine_id: str) -> str:
     return _fit(PREFIX + machine, f"-{digest(machine_id)}")
 
 
-def point_name(run: str) -> str:
-    return _fit(PREFIX + run, "")
+def point_name(run: str, machine_id: str) -> str:
+    return _fit(PREFIX + run, f"-{digest(machine_id)}")
 
 
 def last(resource_id: str) -> str:

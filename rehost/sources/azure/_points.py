@@ -67,7 +67,7 @@ class Place:
 class Point:
     """One point in time of ours. `snapshots`: key -> snapshot; or a restore point."""
 
-    run: str  # as its name has it
+    run: str  # or, of a restore point, what its name has of it
     created: float  # seconds since 1970
     kept: bool
     restore_point: str = ""
@@ -75,7 +75,7 @@ class Point:
     collection_tags: Mapping[str, str] | None = None
 
     def is_of(self, run: str) -> bool:
-        return same(self.run, run) or same(self.run, point_name(run).removeprefix(PREFIX))
+        return same(self.run, run) or same(self.run, _run_in(point_name(run, "")))
 
     @property
     def ids(self) -> Sequence[str]:
@@ -127,8 +127,12 @@ def _restore_points(client: Client, place: Place) -> Iterable[Point]:
         if name.startswith(PREFIX):
             kept = tags.get(f"{KEPT_TAG}{digest(name)}") == KEPT
             point_id = f"{place.collection}/restorePoints/{name}"
-            run = name.removeprefix(PREFIX)
-            yield Point(run, created_of(each), kept, restore_point=point_id, collection_tags=tags)
+            yield Point(_run_in(name), created_of(each), kept, restore_point=point_id, collection_tags=tags)
+
+
+def _run_in(name: str) -> str:
+    """What a restore point's name has of its run: without the prefix, and the digest at its end."""
+    return name.removeprefix(PREFIX).rpartition("-")[0]
 
 
 #: Restore points have no tags: their collection has one for each that is kept.

@@ -30,7 +30,7 @@ from rehost.sources.azure._locate import locate, not_found
 from rehost.sources.azure._names import ResourceId, same
 from rehost.sources.azure._points import Place, Point
 from rehost.sources.azure._records import MachineRecord
-from rehost.sources.azure._taking import Taken
+from rehost.sources.azure._taking import Taken, TakenDisk
 from rehost.sources.azure._ways import Way
 
 log = structlog.get_logger("rehost.sources.azure")
@@ -95,7 +95,8 @@ class AzureSource:
         if gone:
             self._remove_rest(state, gone)
             raise FreezeLost(detail=gone)
-        return self._machine(state)
+        accesses = [Access(self._client, disk.resource) for disk in state.disks]
+        return FrozenMachine(self._client, self._blobs(), state, accesses)
 
     def power(self, server: Locator) -> Power:
         return self._asked(server, lambda machine: _power.power(self._client, machine))
@@ -189,10 +190,13 @@ class AzureSource:
         return _taking.take(self._client, record, place, way, run=run, quiesce=quiesce)
 
     def _opened(self, record: MachineRecord, place: Place, taken: Taken, run: str) -> FrozenMachine:
-        disks = []
-        for each in taken.disks:
-            size = self._size(each.key, each.resource)
-            disks.append(DiskState(each.key, size, each.resource, each.stamp, each.family, each.disk))
+        accesses = [Access(self._client, each.resource) for each in taken.disks]
+        try:
+            sizes = [self._size(each, access) for each, access in zip(taken.disks, accesses, strict=True)]
+        except BaseException:
+            for access in accesses:
+                access.revoke()
+            raise
         state = FreezeState(
             machine=record.id,
             name=record.name,
@@ -201,27 +205,25 @@ class AzureSource:
             run=run,
             consistency=taken.consistency.value,
             restore_point=taken.restore_point,
-            disks=disks,
+            disks=[
+                DiskState(each.key, size, each.resource, each.stamp, each.family, each.disk)
+                for each, size in zip(taken.disks, sizes, strict=True)
+            ],
         )
-        return self._machine(state)
+        return FrozenMachine(self._client, self._blobs(), state, accesses)
 
-    def _size(self, key: str, resource: str) -> int:
+    def _size(self, disk: TakenDisk, access: Access) -> int:
         """Of the disk in a snapshot: what stands before the footer of its VHD."""
-        access, blobs = Access(self._client, resource), self._blobs()
+        blobs = self._blobs()
         tail = memoryview(bytearray(_vhd.FOOTER))
         try:
-            length = access.use(lambda url: blobs.size(url, key), key)
-            access.use(lambda url: blobs.read_into(url, key, max(0, length - len(tail)), tail), key)
+            length = access.use(lambda url: blobs.size(url, disk.key), disk.key)
+            start = max(0, length - len(tail))
+            access.use(lambda url: blobs.read_into(url, disk.key, start, tail), disk.key)
             return _vhd.disk_size(length, bytes(tail))
         except ValueError as error:
             reason = f"{error}; rehost reads disks that Azure exports as fixed VHDs"
-            raise DiskUnsuitable(path=resource.rpartition("/")[2], reason=reason) from None
-        finally:
-            access.revoke()
-
-    def _machine(self, state: FreezeState) -> FrozenMachine:
-        accesses = [Access(self._client, disk.resource) for disk in state.disks]
-        return FrozenMachine(self._client, self._blobs(), state, accesses)
+            raise DiskUnsuitable(path=disk.resource.rpartition("/")[2], reason=reason) from None
 
     def _blobs(self) -> Blobs:
         """Closed with the source at the latest."""

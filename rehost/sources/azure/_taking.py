@@ -161,7 +161,7 @@ def _copied(client: Client, resource: str) -> Json:
 
 def _restore_point(client: Client, machine: MachineRecord, place: Place, way: Way, run: str, quiesce: Quiesce) -> Taken:
     _make_collection(client, place)
-    resource = f"{place.collection}/restorePoints/{point_name(run)}"
+    resource = f"{place.collection}/restorePoints/{point_name(run, machine.id)}"
     try:
         _create(client, machine, resource, way)
     except CallRefused as error:
