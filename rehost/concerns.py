@@ -71,7 +71,7 @@ _ALL = [
         "vsphere",
         ("template", ERROR, "templates have no snapshots", "convert it to a virtual machine, or deploy one from it"),
         ("not-connected", ERROR, "the machine is inaccessible, orphaned or disconnected", "bring its host back, or register it again"),
-        ("missing-privileges", ERROR, "the account's role lacks what docs/sources/vsphere.md lists", "add the privileges to the role"),
+        ("missing-privileges", ERROR, "the account's role lacks what the page of its kind of source lists", "add the privileges to the role"),
         ("missing-power-privileges", WARNING, "the account's role does not let a cutover stop the machine", "add the privileges to the role, or set `cutover: {power: keep}`", True),
         ("no-disks", ERROR, "there is nothing to replicate", "leave it out of the spec"),
         ("rdm-disk", ERROR, "a raw device mapping is left out of snapshots", "migrate it to a VMDK, or detach it"),

@@ -214,7 +214,7 @@ class RunSteps:
             before = self.control.whole_copies.last(job.id)
             disks = self.control.runs.disks(before.run_id) if before and before.run_id != run.id else []
             positions = {disk.key: disk.position for disk in disks}
-        source = self._held(run.id).source
+        source: object = self._held(run.id).source
         if not positions or not isinstance(source, Tidy):
             return
         try:

@@ -13,7 +13,7 @@ from sandbox.azure import AzureCloud, MachineHandle
 from tests.sources.azure import SECRET, built, entry
 
 from .conftest import MIB, Site
-from .inprocess import Worker
+from .inprocess import FastPatience, Worker
 
 SIZE = 64 * MIB
 
@@ -50,7 +50,7 @@ def left(cloud: AzureCloud, machine: MachineHandle) -> list[str]:
 
 def test_runs_keep_one_snapshot_for_the_next_difference(site: Site, cloud: AzureCloud, machine: MachineHandle) -> None:
     job = declare(site, cloud, machine)
-    worker = Worker(site)
+    worker = Worker(site, patience=FastPatience().patience(source=1.0))
     first = worker.carry_out(job)
     assert first.state is RunState.COMPLETED, first.message
     (disk,) = site.control.runs.disks(first.id)

@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -66,8 +66,8 @@ class AzureHarness(Harness):
     shrinks = False  # Azure refuses it
     pauses = False
     looks = False  # without a snapshot it tells only that a machine was not started since
-    options: Mapping[str, Any] = {}
-    disks: Sequence[bytes] = INITIAL
+    options: ClassVar[Mapping[str, Any]] = {}
+    disks: ClassVar[Sequence[bytes]] = INITIAL
 
     def __init__(self, folder: Path, cloud: AzureCloud) -> None:
         super().__init__(folder)

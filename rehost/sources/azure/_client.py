@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import structlog
 from azure.core import PipelineClient
-from azure.core.exceptions import AzureError, ClientAuthenticationError
+from azure.core.exceptions import AzureError
 from azure.core.pipeline.policies import BearerTokenCredentialPolicy, RequestIdPolicy, UserAgentPolicy
 from azure.core.pipeline.transport import RequestsTransport
 from azure.core.rest import HttpRequest, HttpResponse
@@ -95,6 +95,10 @@ class Client:
         with self._lock:
             self._remembered.pop(what, None)
 
+    def forget_all(self) -> None:
+        with self._lock:
+            self._remembered.clear()
+
     def close(self) -> None:
         with self._lock:
             pipeline, credential = self._pipeline, self._credential
@@ -122,13 +126,11 @@ class Client:
             request = HttpRequest(method, url, params=parameters, json=content)
             try:
                 answer = self._connected().send_request(request)
-            except ClientAuthenticationError as error:
-                raise _credentials.refused(self.config, error) from None
             except AzureError as error:
-                trouble = _answers.unreached(self.config, doing, error)
+                trouble = _credentials.trouble(self.config, doing, error)
                 pause = _BACKOFF[min(attempt, len(_BACKOFF) - 1)]
                 if not trouble.retryable or attempt >= len(_BACKOFF):
-                    raise trouble from error
+                    raise trouble from None
             else:
                 if answer.status_code < 400:
                     return answer

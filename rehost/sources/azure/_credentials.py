@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from azure.core.credentials import TokenCredential
-from azure.core.exceptions import ClientAuthenticationError
+from azure.core.exceptions import AzureError, ClientAuthenticationError, ServiceRequestError, ServiceResponseError
 from azure.identity import (
     AzureCliCredential,
     CertificateCredential,
@@ -18,7 +18,8 @@ from azure.identity import (
 
 from rehost import secrets
 from rehost.errors import RehostError
-from rehost.sources._errors import CredentialsRefused, SourceConfigInvalid
+from rehost.sources._errors import CredentialsRefused, SourceConfigInvalid, SourceError, SourceUnavailable
+from rehost.sources.azure import _answers
 from rehost.sources.azure._config import AzureConfig, Method
 
 #: learn.microsoft.com/entra/identity-platform/reference-error-codes -> what to do.
@@ -39,7 +40,8 @@ _ADVICE: Mapping[str, str] = {
 def make(config: AzureConfig) -> TokenCredential:
     """A credential; it logs in when a token is asked for. Raises SourceConfigInvalid."""
     auth = config.auth
-    options: dict[str, Any] = {"connection_timeout": 30, "read_timeout": 60, "retry_total": 2, "retry_backoff_max": 5}
+    # The client tries again itself, within its patience.
+    options: dict[str, Any] = {"connection_timeout": 30, "read_timeout": 60, "retry_total": 0}
     if config.ca_file:
         options["connection_verify"] = str(config.ca_file)
     if auth.method is Method.CLI:
@@ -65,7 +67,22 @@ def make(config: AzureConfig) -> TokenCredential:
         raise SourceConfigInvalid(detail=detail) from None
 
 
-def refused(config: AzureConfig, error: ClientAuthenticationError) -> CredentialsRefused:
+def trouble(config: AzureConfig, doing: str, error: AzureError) -> SourceError:
+    """Why a call could not be made: the login was refused, or Azure was not reached, be it for the login."""
+    if not isinstance(error, ClientAuthenticationError):
+        return _answers.unreached(config, doing, error)
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, (ServiceRequestError, ServiceResponseError)):
+        cause = cause.__cause__ or cause.__context__
+    if cause is not None:  # azure-identity says of all that goes wrong that the authentication failed
+        return _answers.unreached(config, f"{doing}: the login", cause)
+    status = getattr(error.response, "status_code", None) or 0
+    if status in (408, 429) or status >= 500 or "temporarily_unavailable" in str(error):
+        return SourceUnavailable(place=config.place, reason=f"{doing}: the login answers {status or 'that it is busy'}")
+    return _refused(config, error)
+
+
+def _refused(config: AzureConfig, error: ClientAuthenticationError) -> CredentialsRefused:
     """Microsoft Entra's words, and what to do."""
     told = re.sub(r"\s+", " ", str(error.message or error)).strip()
     code = re.search(r"AADSTS\d+", told)

@@ -20,7 +20,18 @@ from rehost.sources._protocol import (
     Power,
     Quiesce,
 )
-from rehost.sources.azure import _config, _inventory, _points, _pool, _positions, _power, _taking, _vhd, _ways
+from rehost.sources.azure import (
+    _config,
+    _inventory,
+    _points,
+    _pool,
+    _positions,
+    _power,
+    _privileges,
+    _taking,
+    _vhd,
+    _ways,
+)
 from rehost.sources.azure._access import Access
 from rehost.sources.azure._blob import Blobs
 from rehost.sources.azure._concerns import concerns, errors
@@ -61,7 +72,9 @@ class AzureSource:
 
     def inspect(self, server: Locator) -> DiscoveredServer:
         record = self._record(server)
-        found = concerns(record)
+        machines = f"/subscriptions/{self._config.subscription}/resourceGroups/{record.group}"
+        rights = _privileges.concerns(self._client, machines, self._place(record).group)
+        found = [*rights, *concerns(record)]
         _refuse(record, found)
         return _described(record, server, found)
 
