@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from sandbox._hyperv import PASSWORD, USER
 from sandbox.hyperv._certificates import Authority, KeyFiles
 from sandbox.hyperv._faults import Faults
 from sandbox.hyperv._http import Listener
@@ -16,8 +17,6 @@ from sandbox.hyperv._winrm import WinRm
 from sandbox.hyperv.cmdlets import command_table
 from sandbox.hyperv.model import Adapter, Cluster, Disk, Drive, Estate, Machine, Node, make
 
-USER = "administrator"
-PASSWORD = "sandbox-secret"
 _DEBIAN = {
     "OSName": "Debian GNU/Linux",
     "OSVersion": "12",
@@ -51,15 +50,15 @@ class HyperVHost:
         folder.mkdir(parents=True, exist_ok=True)
         self.name = name
         self.user, self.password = f"{name}\\{USER}", PASSWORD
-        self.faults = site.faults if site is not None else Faults()
-        self.estate = site.estate if site is not None else Estate(folder, self.faults)
+        self.faults: Faults = site.faults if site is not None else Faults()
+        self.estate: Estate = site.estate if site is not None else Estate(folder, self.faults)
         self.unsupported: list[str] = []  # what scripts asked for that the stand-in does not know
         self._site = site
-        joined = site.node.cluster if site is not None else Cluster(cluster) if cluster else None
-        self.node = Node(name, self.estate, windows, cluster=joined, vmm=vmm)
+        joined: Cluster | None = site.node.cluster if site is not None else Cluster(cluster) if cluster else None
+        self.node: Node = Node(name, self.estate, windows, cluster=joined, vmm=vmm)
         if joined is not None:
             joined.nodes.append(self.node)
-        self._authority = site._authority if site is not None else Authority(folder / "tls")
+        self._authority: Authority = site._authority if site is not None else Authority(folder / "tls")
         self.ca = self._authority.file
         users = folder / f"users-{name}"
         users.touch(mode=0o600)
@@ -150,8 +149,8 @@ class HyperVHost:
 
     def _disk(self, given: Any, number: int, generation: int, folder: str, guest: bool) -> Disk:
         settings = dict(given) if isinstance(given, Mapping) else {"raw" if isinstance(given, Path) else "size": given}
-        raw = settings.get("raw")
-        size = settings["size"] if "size" in settings else raw.stat().st_size
+        raw: Path | None = settings.get("raw")
+        size = raw.stat().st_size if raw is not None and "size" not in settings else settings["size"]
         controller = settings.get("controller", "SCSI" if generation == 2 or number > 3 else "IDE")
         ide = controller == "IDE"
         disk = Disk(

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sandbox.hyperv.model._tracking import Tracker
 from sandbox.vhdx import VhdxWriter, create, merge, open_writer
@@ -94,7 +95,7 @@ class Disk:
         folder = below.name.rsplit("\\", 1)[0]
         leaf = DiskFile(f"{folder}\\{child}", below.path.with_name(child), parent=below)
         # A VHD's locators hold Windows's names of their own accord; a VHDX's say what they are told.
-        names = {} if leaf.suffix == ".avhd" else {"parent_names": {"absolute_win32_path": below.name}}
+        names: dict[str, Any] = {} if leaf.suffix == ".avhd" else {"parent_names": {"absolute_win32_path": below.name}}
         create(leaf.path, parent=below.path, **names).close()
         below.frozen = self.tracker.freeze()
         self.leaf = leaf
