@@ -108,15 +108,20 @@ class _Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         self.listener = cast(_Server, self.server).listener
-        self.request.settimeout(_HANDSHAKE_SECONDS)
-        self.request = self.listener.wrap(self.request)  # the plain socket is an empty shell from here on
-        cast(_Server, self.server).opened(self.request)
+        self._plain = self.request
+        cast(_Server, self.server).opened(self._plain)
         try:
+            self.request.settimeout(_HANDSHAKE_SECONDS)
+            plain = self._plain
+            self.request = self._plain = self.listener.wrap(plain)
+            # Wrapping has detached the plain one: only this one can be dropped.
+            cast(_Server, self.server).closed(plain)
+            cast(_Server, self.server).opened(self._plain)
             self.request.do_handshake()
             self.request.settimeout(None)
         except OSError:
             self.request.close()
-            cast(_Server, self.server).closed(self.request)
+            cast(_Server, self.server).closed(self._plain)
             raise
         peer = self.request.getpeercert(binary_form=True)
         self.login = Login(self.listener.accounts, self.listener.certificate, peer or b"")
@@ -129,7 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
     def finish(self) -> None:
         with contextlib.suppress(OSError):
             super().finish()
-        cast(_Server, self.server).closed(self.request)
+        cast(_Server, self.server).closed(self._plain)
         self.request.close()
 
     def do_POST(self) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from rehost.sources import open_source
-from rehost.sources.hyperv import HyperVSource
+from rehost.sources.hyperv import HyperVSource, _pool
 from sandbox._samba import Samba, SambaMissing
 from sandbox.hyperv import HyperVHost
 from tests.sources.harness import INITIAL, Harness
@@ -47,6 +47,7 @@ class Rack:
         }
 
     def close(self) -> None:
+        _pool.close_idle()
         self.samba.stop()
         self.host.close()
         assert self.host.unsupported == [], "a script asked for what Windows may not have"
