@@ -113,7 +113,7 @@ def test_machines_of_other_managers_are_comments(come_in: Import, tmp_path: Path
 
 def test_only_what_somebody_meant_to_move(come_in: Import) -> None:
     came = come_in("sms", SERVERS, JOBS)
-    assert came.estate.servers.keys() == {"shop-web-01", "Shop-DB-primary"}
+    assert came.estate.servers.keys() == {"shop-web-01", "Shop-DB-primary", "intranet-01"}
     assert "--all" in came.reasons("note")["serverList"]
     assert come_in("sms", SERVERS, JOBS, everything=True).estate.servers.keys() > {"printer-01", "batch-01"}
 
