@@ -129,7 +129,7 @@ class HyperVHost:
         guest: bool = False,
         **options: Any,
     ) -> Machine:
-        """`disks`: bytes, a raw image, or a mapping with `size` or `raw` and `sector`, `format` (vhdx, vhd), `fixed`, `shared`,
+        """`disks`: bytes, a raw image, or a mapping with `size` or `raw` and `sector`, `block`, `format` (vhdx, vhd), `fixed`, `shared`,
         `passed` (a disk of the host, which has no file), `controller`, `location`. With `guest` a process will run on the raw
         images, and what it changed there is written into the VHDX when a point in time is taken.
         `services`: by key, (enabled, answers). Other options are attributes of `Machine`.
@@ -162,6 +162,7 @@ class HyperVHost:
             shared=settings.get("shared", False),
             fixed=settings.get("fixed", False),
             passed=settings.get("passed"),
+            block=settings.get("block", 0),
         )
         if disk.passed is None:
             file = settings.get("name", f"disk{number}.{settings.get('format', 'vhdx')}")

@@ -112,7 +112,11 @@ class _Handler(BaseHTTPRequestHandler):
         cast(_Server, self.server).opened(self._plain)
         try:
             self.request.settimeout(_HANDSHAKE_SECONDS)
-            self.request = self.listener.wrap(self._plain)
+            plain = self._plain
+            self.request = self._plain = self.listener.wrap(plain)
+            # Wrapping has detached the plain one: only this one can be dropped.
+            cast(_Server, self.server).closed(plain)
+            cast(_Server, self.server).opened(self._plain)
             self.request.do_handshake()
             self.request.settimeout(None)
         except OSError:

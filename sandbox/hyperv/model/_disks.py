@@ -57,6 +57,7 @@ class Disk:
     passed: int | None = None
     shared: bool = False
     fixed: bool = False
+    block: int = 0  # bytes of a VHDX's block; 0: as Hyper-V makes them, 32 MiB
     raw: Path | None = None  # what a guest runs on; synced into the leaf when a point in time is taken
     mirror: Path | None = None  # what the raw file held at the last sync
     id: str = field(default_factory=lambda: str(uuid.uuid4()).upper())
@@ -161,6 +162,8 @@ def make(drive: Drive, disk: Disk, name: str, source: Path | None, *, guest: boo
     path.parent.mkdir(parents=True, exist_ok=True)
     vhdx = path.suffix.lower() != ".vhd"
     options = {"sector_size": disk.sector} if vhdx else {}
+    if disk.block:
+        options["block_size"] = disk.block
     create(path, disk.size, fixed=disk.fixed, **options).close()
     disk.leaf = DiskFile(name, path)
     if source is None:
