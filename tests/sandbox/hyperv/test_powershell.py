@@ -34,7 +34,7 @@ from tests.sandbox.hyperv.conftest import Written, run
         ("5 -is [int]", [True]),
         ("6 -band 3", [2]),
         # about_Booleans: $null, '', 0, an empty array; a single-element array is its element
-        ("@($null, '', 0, @(), @(0)) | ForEach-Object { [bool]$_ }", [False, False, False, False]),
+        ("@($null, '', 0, @(), @(0)) | ForEach-Object { [bool]$_ }", [False] * 5),
         ("$x = @(0); if ($x) { 'yes' } else { 'no' }", ["no"]),
         ("$x = @(0, 0); if ($x) { 'yes' } else { 'no' }", ["yes"]),
         # $null: counts nothing, is less than nothing, has no members
@@ -135,7 +135,7 @@ def test_parameters_are_bound_cast_and_demanded() -> None:
         ({"Id": "x", "Level": "many"}, "ParameterArgumentTransformationError"),
     ):
         with pytest.raises(PowerShellError) as raised:
-            run(script, **parameters)  # type: ignore[arg-type]
+            run(script, **parameters)
         assert raised.value.info.error_id == error
 
 
