@@ -24,7 +24,7 @@ from sandbox.hyperv import HyperVHost, Quotas
 def connected(host: HyperVHost, **options: Any) -> Iterator[WSMan]:
     given: dict[str, Any] = {"auth": "ntlm", "username": host.user, "password": host.password} | options
     given |= {"port": host.port, "cert_validation": str(host.ca), "no_proxy": True}
-    with WSMan("127.0.0.1", **given) as wsman:
+    with WSMan(given.pop("server", "127.0.0.1"), **given) as wsman:
         yield wsman
 
 
