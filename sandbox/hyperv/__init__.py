@@ -4,8 +4,7 @@ What it is made of: `_http`, `_login`, `_winrm`, `_soap` and `_shells` are WinRM
 modules; `model` is Hyper-V.
 """
 
-from sandbox._hyperv import PASSWORD, USER
-from sandbox.hyperv._host import HyperVHost
+from sandbox.hyperv._host import PASSWORD, USER, HyperVHost
 from sandbox.hyperv._shells import Quotas
 from sandbox.hyperv.model import Adapter, Checkpoint, Disk, Machine, ReferencePoint
 

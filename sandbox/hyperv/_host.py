@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from sandbox._hyperv import PASSWORD, USER
 from sandbox.hyperv._certificates import Authority, KeyFiles
 from sandbox.hyperv._faults import Faults
 from sandbox.hyperv._http import Listener
@@ -17,6 +16,8 @@ from sandbox.hyperv._winrm import WinRm
 from sandbox.hyperv.cmdlets import command_table
 from sandbox.hyperv.model import Adapter, Cluster, Disk, Drive, Estate, Machine, Node, make
 
+USER = "administrator"
+PASSWORD = "sandbox-secret"
 _DEBIAN = {
     "OSName": "Debian GNU/Linux",
     "OSVersion": "12",
