@@ -252,9 +252,7 @@ def remove_checkpoint(hosts: Hosts, state: FreezeState) -> None:
     """Remove the run's checkpoint, whoever has it by now; where the machine itself is gone, so is the checkpoint."""
 
     def remove(host: Host) -> None:
-        found = _points.read(host, state.machine).of(state.run)
-        if found is not None:
-            _points.remove(host, state.machine, found, timeout=hosts.config.checkpoint_timeout)
+        _points.remove_all(host, state.machine, state.run, timeout=hosts.config.checkpoint_timeout)
 
     last: SourceError | None = None
     for delay in (*_REMOVE_DELAYS, None):
