@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.hyperv.model._tracking import Tracker
-from sandbox.vhdx import VhdxWriter, create, merge, open_writer
+from sandbox.vhdx import VhdxWriter, create, merge, open_writer, resize
 
 _PIECE = 1 << 20  # bytes of a guest's raw disk that are compared at a time
 _GRAIN = 64 << 10  # bytes that are written where one of them differs
@@ -145,14 +145,7 @@ class Disk:
 
     def resize(self, size: int) -> None:
         """Grow it; it has no checkpoints, as Windows demands of differencing disks."""
-        file = self.file()
-        scratch = file.path.with_name(f"resized{file.suffix}")
-        with open_writer(file.path) as old, create(scratch, size) as new:
-            for offset, length, place in old.pieces():
-                if place is not None:
-                    for at in range(0, length, _PIECE):
-                        new.write(offset + at, old.read_place(place + at, min(_PIECE, length - at)))
-        scratch.replace(file.path)
+        resize(self.file().path, size)
         self.size = self.tracker.size = size
 
 

@@ -381,6 +381,10 @@ def test_power(host: HyperVHost, machine: Machine) -> None:
             + "Invoke-CimMethod -InputObject $service -MethodName GetVirtualDiskChanges -Arguments @{ Path = 7 }",
             "the argument Path of GetVirtualDiskChanges",
         ),
+        (
+            "Get-CimInstance -Namespace root/virtualization/v2 -ClassName Msvm_ProcessorSettingData",
+            "instances of Msvm_ProcessorSettingData, which it does not model",
+        ),
         ("(Get-VM).Weather", "the property Weather of Microsoft.HyperV.PowerShell.VirtualMachine"),
         ("Get-VMSnapshot -VM 'web'", "System.String for -VM of Get-VMSnapshot"),
     ],
