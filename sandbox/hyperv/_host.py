@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from sandbox._hyperv import PASSWORD, USER
 from sandbox.hyperv._certificates import Authority, KeyFiles
 from sandbox.hyperv._faults import Faults
 from sandbox.hyperv._http import Listener
@@ -17,6 +16,8 @@ from sandbox.hyperv._winrm import WinRm
 from sandbox.hyperv.cmdlets import command_table
 from sandbox.hyperv.model import Adapter, Cluster, Disk, Drive, Estate, Machine, Node, make
 
+USER = "administrator"
+PASSWORD = "sandbox-secret"
 _DEBIAN = {
     "OSName": "Debian GNU/Linux",
     "OSVersion": "12",
@@ -114,6 +115,10 @@ class HyperVHost:
         """A client's, of the user that the host maps one to, or of another."""
         return self._authority.client(user or f"{USER}@{self.name.lower()}")
 
+    def join(self, environment: Mapping[str, str]) -> None:
+        """A realm of Kerberos: variables that name its configuration and the keytab with the host's keys (`Kdc.environment`)."""
+        self.accounts.environment = environment
+
     def impersonate(self, *names: str) -> None:
         """From now on the server shows a certificate of an authority that nobody trusts."""
         other = Authority(self.ca.parent / "other", "somebody else")
@@ -129,7 +134,7 @@ class HyperVHost:
         guest: bool = False,
         **options: Any,
     ) -> Machine:
-        """`disks`: bytes, a raw image, or a mapping with `size` or `raw` and `sector`, `format` (vhdx, vhd), `fixed`, `shared`,
+        """`disks`: bytes, a raw image, or a mapping with `size` or `raw` and `sector`, `block`, `format` (vhdx, vhd), `fixed`, `shared`,
         `passed` (a disk of the host, which has no file), `controller`, `location`. With `guest` a process will run on the raw
         images, and what it changed there is written into the VHDX when a point in time is taken.
         `services`: by key, (enabled, answers). Other options are attributes of `Machine`.
@@ -162,6 +167,7 @@ class HyperVHost:
             shared=settings.get("shared", False),
             fixed=settings.get("fixed", False),
             passed=settings.get("passed"),
+            block=settings.get("block", 0),
         )
         if disk.passed is None:
             file = settings.get("name", f"disk{number}.{settings.get('format', 'vhdx')}")

@@ -10,7 +10,7 @@ import base64
 import binascii
 import os
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from sandbox.hyperv._certificates import user_of
 
 MUTUAL = "http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/https/mutual"
 OFFERED = ("Negotiate", "Kerberos")
+_SPNEGO = bytes.fromhex("06062b0601050502")  # its object identifier
 
 # pyspnego reads the store of NTLM's users from a variable of the environment, which belongs to the process.
 _ENVIRONMENT = threading.Lock()
@@ -35,10 +36,9 @@ class Accounts:
 
     file: Path
     mapped: Collection[str] = ()  # user principal names that a certificate is mapped to
-    kerberos: bool = False
-    service: str = "host"
-    hostname: str = "localhost"
-    environment: dict[str, str] = field(default_factory=dict)  # of Kerberos: KRB5_CONFIG, KRB5_KTNAME
+    environment: Mapping[str, str] = field(
+        default_factory=dict
+    )  # of Kerberos (KRB5_CONFIG, KRB5_KTNAME), where there is a realm
 
 
 @dataclass
@@ -76,7 +76,12 @@ class Login:
                     self._context = self._begin(scheme, token)
                 answer = self._context.step(token)
                 complete = self._context.complete
-            except (SpnegoError, ValueError):
+            except SpnegoError as error:
+                self._context = None
+                # Kerberos says in a token what it has against a login, such as a clock that is off.
+                told = getattr(error.base_error, "token", None)
+                return f"{scheme} {base64.b64encode(told).decode()}" if told else None
+            except ValueError:
                 self._context = None
                 return None
             finally:
@@ -88,20 +93,14 @@ class Login:
         return f"{scheme} {base64.b64encode(answer).decode()}" if answer else ""
 
     def _begin(self, scheme: str, token: bytes) -> spnego.ContextProxy:
+        protocol, options = "negotiate", spnego.NegotiateOptions.use_negotiate
         if token.startswith(b"NTLMSSP\0"):
             protocol, options = "ntlm", spnego.NegotiateOptions.use_ntlm
-        elif self.accounts.kerberos:
-            protocol = "kerberos" if scheme == "Kerberos" else "negotiate"
+        elif self.accounts.environment:
+            # Windows takes Kerberos's own token in the place of SPNEGO's.
+            protocol = "negotiate" if _SPNEGO in token[:32] else "kerberos"
             options = spnego.NegotiateOptions.none
-        else:
-            protocol, options = "negotiate", spnego.NegotiateOptions.use_negotiate
-        return spnego.server(
-            hostname=self.accounts.hostname,
-            service=self.accounts.service,
-            channel_bindings=_bindings(self.server_certificate),
-            protocol=protocol,
-            options=options,
-        )
+        return spnego.server(channel_bindings=_bindings(self.server_certificate), protocol=protocol, options=options)
 
 
 def _bindings(certificate: bytes) -> spnego.channel_bindings.GssChannelBindings:

@@ -17,7 +17,7 @@ from rehost.sources import open_source
 from rehost.sources.hyperv import HyperVSource, _pool
 from sandbox._samba import Samba, SambaMissing
 from sandbox.hyperv import HyperVHost
-from tests.sources.harness import INITIAL, Harness
+from tests.sources.harness import INITIAL, MIB, Harness
 
 SECTOR = 512
 
@@ -91,12 +91,16 @@ class HyperVHarness(Harness):
     tracks_changes = True
     shrinks = False  # Hyper-V shrinks a disk only as far as its partitions, and never one with checkpoints
 
+    disk_options: Mapping[str, Any] = {}
+
     def __init__(self, folder: Path, rack: Rack, **options: Any) -> None:
         super().__init__(folder)
         self.rack = rack
         self.host = rack.host
         self.name = f"web-{os.getpid()}-{next(_numbers)}"
-        self.machine = self.host.add_machine(self.name, raw_images(folder), **options)
+        self.machine = self.host.add_machine(
+            self.name, [{"raw": image, "block": MIB, **self.disk_options} for image in raw_images(folder)], **options
+        )
         self._contents = [bytearray(content) for content in INITIAL]
         self._lock = threading.Lock()
         self.config = {**rack.config}

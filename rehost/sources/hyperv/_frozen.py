@@ -15,6 +15,7 @@ from rehost.blocks import Extent
 from rehost.sources._errors import (
     DiskMissing,
     DiskUnreadable,
+    DiskUnsuitable,
     FreezeLost,
     ReadFailed,
     ServerNotFound,
@@ -40,6 +41,10 @@ T = TypeVar("T")
 _TOKEN_VERSION = 1
 #: Seconds between attempts to remove a checkpoint: a backup or a migration may hold the machine for a while.
 _REMOVE_DELAYS = (0.5, 2.0, 8.0)
+
+
+#: What a disk that is elsewhere by now is met with.
+_ELSEWHERE = (SourceChanged, ReadFailed, SourceUnavailable, DiskMissing, DiskUnreadable, DiskUnsuitable)
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ class FreezeState:
 
 
 class Reader:
-    """The virtual disks of a checkpoint, opened when they are asked for; opened again where the machine has moved."""
+    """The virtual disks of a checkpoint, opened when they are asked for; opened again where they have moved."""
 
     def __init__(self, hosts: Hosts, state: FreezeState) -> None:
         self._hosts = hosts
@@ -87,6 +92,7 @@ class Reader:
         self._lock = threading.RLock()
         self._host: Host | None = None
         self._files: HostFiles | None = None
+        self._times_opened = 0
         self._disks: dict[str, VirtualDisk] = {}
         self._paths = {disk.key: disk.path for disk in state.disks}
 
@@ -94,15 +100,15 @@ class Reader:
         return self._paths[key]
 
     def with_disk(self, key: str, what: Callable[[VirtualDisk], T]) -> T:
-        """`what(disk)`, and once more where it failed and the machine is on another host by now."""
-        host = None
+        """`what(disk)`, and once more where it failed and the disk is elsewhere by now."""
+        times = 0
         try:
-            disk, host = self._open(key)
+            disk, times = self._open(key)
             return what(disk)
-        except (SourceChanged, ReadFailed, SourceUnavailable, DiskMissing, DiskUnreadable) as error:
-            if not self._follow(host):
+        except _ELSEWHERE as error:
+            if not self._follow(times):
                 raise
-            log.info("reading on from another host", server=self._state.name, disk=key, reason=str(error))
+            log.info("reading on from where the disk is now", server=self._state.name, disk=key, reason=str(error))
         disk, _ = self._open(key)
         return what(disk)
 
@@ -122,31 +128,37 @@ class Reader:
         if files is not None:
             files.close()
 
-    def _open(self, key: str) -> tuple[VirtualDisk, Host]:
+    def _open(self, key: str) -> tuple[VirtualDisk, int]:
+        """The disk, and how many times the disks have been opened anew."""
         with self._lock:
             if self._host is None or self._files is None:
                 self._host = self._hosts.where(self._state.machine)
                 self._files = HostFiles(self._hosts.config, self._host)
+                self._times_opened += 1
             if key not in self._disks:
                 self._disks[key] = open_disk(self._paths[key], self._files)
-            return self._disks[key], self._host
+            return self._disks[key], self._times_opened
 
-    def _follow(self, read_from: Host | None) -> bool:
-        """Whether there is another host to read from. The checkpoint's files may have moved as well."""
+    def _follow(self, times: int) -> bool:
+        """Whether the checkpoint's disks are elsewhere by now: on another host, or in other files.
+
+        Removing an older checkpoint merges this one's files into those below them; they hold the same moment there.
+        """
         with self._lock:
-            if read_from is not None and self._host is not read_from:
+            if times and (self._host is None or self._times_opened != times):
                 return True  # another thread has been here
             host = self._hosts.where(self._state.machine, again=True)
-            if host is self._host:
-                return False
             try:
                 found = find_checkpoint(_points.read(host, self._state.machine), self._state)
-            except (SourceError, KeyError):
+            except SourceError:
                 return False
             if found is None:
                 return False
+            paths = {slot.key: path for slot, path in found.disks.items() if slot.key in self._paths}
+            if host is self._host and paths == self._paths:
+                return False
             self.close()
-            self._paths.update({slot.key: path for slot, path in found.disks.items() if slot.key in self._paths})
+            self._paths.update(paths)
             return True
 
 
@@ -240,9 +252,7 @@ def remove_checkpoint(hosts: Hosts, state: FreezeState) -> None:
     """Remove the run's checkpoint, whoever has it by now; where the machine itself is gone, so is the checkpoint."""
 
     def remove(host: Host) -> None:
-        found = _points.read(host, state.machine).of(state.run)
-        if found is not None:
-            _points.remove(host, state.machine, found, timeout=hosts.config.checkpoint_timeout)
+        _points.remove_all(host, state.machine, state.run, timeout=hosts.config.checkpoint_timeout)
 
     last: SourceError | None = None
     for delay in (*_REMOVE_DELAYS, None):

@@ -170,6 +170,13 @@ def remove(host: Host, machine: str, each: CheckpointRecord, *, timeout: float) 
     wait_merged(host, machine, timeout=timeout)
 
 
+def remove_all(host: Host, machine: str, run: str, *, timeout: float) -> None:
+    """Remove the checkpoint of a run; there are two where a connection broke while it was taken, and it was taken again."""
+    for each in read(host, machine).checkpoints:
+        if run_of(each) == run:
+            remove(host, machine, each, timeout=timeout)
+
+
 def wait_merged(host: Host, machine: str, *, timeout: float) -> None:
     begun = time.monotonic()
     delay, logged = _POLL, begun

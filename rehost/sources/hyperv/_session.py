@@ -17,9 +17,9 @@ from pypsrp.complex_objects import PSInvocationState
 from pypsrp.exceptions import AuthenticationError, WinRMError, WinRMTransportError, WSManFaultError
 from pypsrp.powershell import PowerShell, RunspacePool
 from pypsrp.wsman import WSMan
-from spnego.exceptions import SpnegoError
+from spnego.exceptions import FeatureMissingError, SpnegoError
 
-from rehost.sources._errors import CredentialsRefused, SourceError, SourceUnavailable
+from rehost.sources._errors import CredentialsRefused, SourceConfigInvalid, SourceError, SourceUnavailable
 from rehost.sources.hyperv import _scripts, _tls
 from rehost.sources.hyperv._config import Endpoint, HyperVConfig
 from rehost.sources.hyperv._errors import MachineGone, ScriptFailed
@@ -31,7 +31,17 @@ CONNECT_TIMEOUT = 15  # seconds
 OPERATION_TIMEOUT, READ_TIMEOUT = 20, 30  # seconds
 _ACCESS_DENIED = 5  # WSMan's fault of that name
 #: Everything that pypsrp and what is below it raise.
-FOREIGN = (WinRMError, SpnegoError, requests.RequestException, ParseError, OSError, ValueError, KeyError)
+FOREIGN = (
+    WinRMError,
+    SpnegoError,
+    FeatureMissingError,
+    ImportError,
+    requests.RequestException,
+    ParseError,
+    OSError,
+    ValueError,
+    KeyError,
+)
 
 
 class Session:
@@ -119,6 +129,12 @@ class Session:
                 "set the clocks of this machine, the host and the domain controller by the same time server"
             )
             return SourceUnavailable(place=place, reason=reason)
+        if isinstance(error, (ImportError, FeatureMissingError)):
+            detail = (
+                f"`auth: {self._config.auth.value}` cannot be had here: {text}; install Python's gssapi and krb5 "
+                "(docs/sources/hyperv.md), or set `auth: ntlm`"
+            )
+            return SourceConfigInvalid(detail=detail)
         if isinstance(error, requests.exceptions.SSLError):
             return _tls.refused(self._config, self._endpoint, error)
         if isinstance(error, AuthenticationError):
@@ -146,12 +162,18 @@ def _text(error: Exception) -> str:
     if isinstance(error, WinRMTransportError):
         return f"it answered with HTTP {error.code}"
     if isinstance(error, requests.ConnectionError):
-        inner: Any = error
-        while getattr(inner, "reason", None) is not None or (inner.args and isinstance(inner.args[0], BaseException)):
-            inner = getattr(inner, "reason", None) or inner.args[0]
+        inner = _innermost(error)
         told = str(inner.args[-1]) if inner.args else type(inner).__name__
         return told.rpartition(">: ")[2] or told
     return str(error) or type(error).__name__
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """Errors of requests have those of urllib3 as their argument, and those have a reason."""
+    for inner in (getattr(error, "reason", None), *error.args):
+        if isinstance(inner, BaseException):
+            return _innermost(inner)
+    return error
 
 
 def _plain(value: Any) -> Any:

@@ -162,10 +162,8 @@ class HyperVSource:
 
     def _undo(self, host: Host, record: MachineRecord, run: str, *, tracked: bool) -> None:
         try:
-            points = _points.read(host, record.id)
-            found, note = points.of(run), points.note(run)
-            if found is not None:
-                _points.remove(host, record.id, found, timeout=self._config.checkpoint_timeout)
+            _points.remove_all(host, record.id, run, timeout=self._config.checkpoint_timeout)
+            note = _points.read(host, record.id).note(run)
             if tracked and note is not None:
                 _points.end_tracking(host, record.id, note)
         except SourceError as error:

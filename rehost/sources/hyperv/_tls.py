@@ -57,13 +57,9 @@ def refused(config: HyperVConfig, endpoint: Endpoint, error: Exception) -> Certi
 
 def _cause(error: BaseException) -> BaseException:
     """The error of ssl's that is behind those of requests and urllib3."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, ssl.SSLCertVerificationError):
-            return seen
-        inner = [each for each in seen.args if isinstance(each, BaseException)]
-        reason = getattr(seen, "reason", None)
-        seen = reason if isinstance(reason, BaseException) else (inner[0] if inner else seen.__cause__)
+    for inner in (getattr(error, "reason", None), *error.args):
+        if isinstance(inner, BaseException):
+            return _cause(inner)
     return error
 
 

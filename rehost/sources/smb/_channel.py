@@ -96,10 +96,11 @@ class Channel:
         while True:
             while done < ends and len(waiting) < _IN_FLIGHT and failed is None:
                 length = min(self._read_size, ends - done)
-                affordable = max(1, self._frames.credits) * _CREDIT
-                if waiting and length > affordable:
-                    break  # the answers that are on their way bring the credits for a whole one
-                length = min(length, affordable)
+                affordable = self._frames.credits * _CREDIT
+                if length > affordable:
+                    if waiting:
+                        break  # the answers that are on their way bring the credits for a whole one
+                    length = max(1, affordable)
                 waiting[self._ask(handle, offset + done, length)] = (done, length)
                 done += length
             if not waiting:

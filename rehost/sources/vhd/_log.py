@@ -106,14 +106,16 @@ class _Log:
         best: list[int] = []
         newest = 0
         start = 0
+        useless: set[int] = set()  # entries of sequences that are not valid: the rest of one ends as the whole does
         while True:
-            sequence, following = self._sequence(start)
+            sequence, following = self._sequence(start) if start not in useless else ([], start)
             head = self.entries[sequence[-1]] if sequence else None
             if head is not None and head.tail in sequence:
                 if head.sequence > newest:
                     best, newest = sequence[sequence.index(head.tail) :], head.sequence
                 after = following
             else:
+                useless.update(sequence)
                 after = start + _SECTOR
             if after >= self._size:  # wrapped: every place has been looked at
                 break

@@ -8,6 +8,8 @@ from collections import OrderedDict
 from rehost.sources.vhd._files import DiskFile
 
 PAGE_SIZE = 64 * 1024
+#: What all pages of nothing but zeros are, so that they take no memory and are told by `is`.
+EMPTY = bytes(PAGE_SIZE)
 _LIMIT = 16 << 20  # bytes, for all files of a chain together
 
 
@@ -29,6 +31,8 @@ class PageCache:
                 return found
         offset = index * PAGE_SIZE
         data = file.read(offset, min(PAGE_SIZE, max(0, file.size - offset)), what)
+        if data == EMPTY:
+            data = EMPTY
         with self._lock:
             self._pages[key] = data
             while len(self._pages) > self._most:

@@ -32,7 +32,7 @@ class VhdLayer:
 
     def __init__(self, file: DiskFile, pages: PageCache) -> None:
         """Raises NotAVirtualDisk, DiskDamaged, FeatureUnknown, FileReadFailed."""
-        footer = _read_footer(file)
+        found_at, footer = _read_footer(file)
         version, header_at = struct.unpack_from(">IQ", footer, 12)
         self.size, self._kind = struct.unpack_from(">Q4xI", footer, 48)
         if version >> 16 != 1:
@@ -47,7 +47,7 @@ class VhdLayer:
         self._pages = pages
         self.identity = str(uuid.UUID(bytes=bytes(footer[68:84])))
         self.parent: ParentLink | None = None
-        self.state = footer.hex()
+        self.state = f"{found_at}:{footer.hex()}"
         if self._kind == _FIXED:
             if self.size > file.size - SECTOR:
                 raise file.damaged(_FOOTER, f"a disk of {self.size} bytes has no room in a file of {file.size}")
@@ -145,8 +145,8 @@ class VhdLayer:
             yield Span(begin, length, begin + shift if present else PARENT)
 
 
-def _read_footer(file: DiskFile) -> bytearray:
-    """The footer at the end, or the copy of it at the start that all but fixed disks have."""
+def _read_footer(file: DiskFile) -> tuple[int, bytearray]:
+    """The footer at the end, or the copy of it at the start that all but fixed disks have; and where it stands."""
     if file.size < SECTOR:
         raise NotAVirtualDisk(path=file.path, reason=f"it has {file.size} bytes")
     seen = False
@@ -159,7 +159,7 @@ def _read_footer(file: DiskFile) -> bytearray:
         if _checksum_holds(footer, 64) and (
             offset or struct.unpack_from(">I", footer, 60)[0] != _FIXED or file.size == SECTOR
         ):
-            return footer
+            return offset, footer
     if seen:
         raise file.damaged(_FOOTER, "no copy of it has a valid checksum")
     raise NotAVirtualDisk(path=file.path, reason="it has neither a VHDX's signature nor a VHD's footer")

@@ -11,7 +11,7 @@ from rehost.sources.vhd._files import DiskFile
 from rehost.sources.vhd._header import MIB, read_header, read_metadata, read_regions
 from rehost.sources.vhd._layer import PARENT, ZEROS, ParentLink, Span, merged, runs
 from rehost.sources.vhd._log import Budget, replayed
-from rehost.sources.vhd._pages import PAGE_SIZE, PageCache
+from rehost.sources.vhd._pages import EMPTY, PAGE_SIZE, PageCache
 
 # 2.5.1.1. What is undefined or unmapped reads as zeros, as in QEMU and as the section allows; the parent is not asked.
 _NOT_PRESENT, _UNDEFINED, _ZERO, _UNMAPPED, _FULL, _PARTIAL = 0, 1, 2, 3, 6, 7
@@ -61,9 +61,9 @@ class VhdxLayer:
         block_size, shift = self._block_size, self._shift
         while offset < end:
             block = offset >> shift
-            entries = self._entries(block, (end - 1 >> shift) + 1 - block)
+            count, entries = self._entries(block, (end - 1 >> shift) + 1 - block)
             if not any(entries):
-                stop = min(end, block + len(entries) << shift)
+                stop = min(end, block + count << shift)
                 yield Span(offset, stop - offset, PARENT)
                 offset = stop
                 continue
@@ -87,13 +87,15 @@ class VhdxLayer:
                     raise self.file.damaged(_TABLE, f"the block at byte {offset} of the disk has the state {state}")
                 offset = stop
 
-    def _entries(self, block: int, count: int) -> tuple[int, ...]:
-        """Entries of blocks from `block`: as many of `count` as stand together in one page of the table."""
+    def _entries(self, block: int, count: int) -> tuple[int, tuple[int, ...]]:
+        """As many of the `count` blocks from `block` as have their entries together in one page of the table, and the entries;
+        none of them where they are all zeros."""
         chunk, within = divmod(block, self._ratio)
         index = chunk * (self._ratio + 1) + within
         page, at = divmod(self._table.offset + 8 * index, PAGE_SIZE)
         count = min(count, self._ratio - within, (PAGE_SIZE - at) // 8)
-        return struct.unpack_from(f"<{count}Q", self._pages.page(self.file, page, _TABLE), at)
+        data = self._pages.page(self.file, page, _TABLE)
+        return count, () if data is EMPTY else struct.unpack_from(f"<{count}Q", data, at)
 
     def _partial(self, offset: int, end: int, shift: int) -> Iterator[Span]:
         """Part of a block of which only some sectors stand here; `shift` leads from the disk's bytes to the file's."""

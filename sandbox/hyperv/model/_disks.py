@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.hyperv.model._tracking import Tracker
-from sandbox.vhdx import VhdxWriter, create, merge, open_writer
+from sandbox.vhdx import VhdxWriter, create, merge, open_writer, resize
 
 _PIECE = 1 << 20  # bytes of a guest's raw disk that are compared at a time
 _GRAIN = 64 << 10  # bytes that are written where one of them differs
@@ -57,6 +57,7 @@ class Disk:
     passed: int | None = None
     shared: bool = False
     fixed: bool = False
+    block: int = 0  # bytes of a VHDX's block; 0: as Hyper-V makes them, 32 MiB
     raw: Path | None = None  # what a guest runs on; synced into the leaf when a point in time is taken
     mirror: Path | None = None  # what the raw file held at the last sync
     id: str = field(default_factory=lambda: str(uuid.uuid4()).upper())
@@ -144,14 +145,7 @@ class Disk:
 
     def resize(self, size: int) -> None:
         """Grow it; it has no checkpoints, as Windows demands of differencing disks."""
-        file = self.file()
-        scratch = file.path.with_name(f"resized{file.suffix}")
-        with open_writer(file.path) as old, create(scratch, size) as new:
-            for offset, length, place in old.pieces():
-                if place is not None:
-                    for at in range(0, length, _PIECE):
-                        new.write(offset + at, old.read_place(place + at, min(_PIECE, length - at)))
-        scratch.replace(file.path)
+        resize(self.file().path, size)
         self.size = self.tracker.size = size
 
 
@@ -161,6 +155,8 @@ def make(drive: Drive, disk: Disk, name: str, source: Path | None, *, guest: boo
     path.parent.mkdir(parents=True, exist_ok=True)
     vhdx = path.suffix.lower() != ".vhd"
     options = {"sector_size": disk.sector} if vhdx else {}
+    if disk.block:
+        options["block_size"] = disk.block
     create(path, disk.size, fixed=disk.fixed, **options).close()
     disk.leaf = DiskFile(name, path)
     if source is None:

@@ -62,7 +62,7 @@ def invoke(node: Node, target: CimInstance, method: str, arguments: Mapping[str,
     made["ReturnValue"] = value
     settings = fault.settings if fault is not None else {}
     if name == "GetVirtualDiskChanges" and value == 0 and fault is not None:
-        _change_answer(node, made, settings)
+        _change_answer(node, made, settings, given.get("ByteOffset") or 0)
     return made
 
 
@@ -193,13 +193,11 @@ def _changes(node: Node, target: CimInstance, given: Mapping[str, Any]) -> Answe
     }
 
 
-def _change_answer(node: Node, made: Record, settings: Mapping[str, Any]) -> None:
+def _change_answer(node: Node, made: Record, settings: Mapping[str, Any], first: int) -> None:
     """What a fault makes of the answer: `processed` bytes only, `job`, or a job that fails with `message`."""
     if "processed" in settings:
         most = int(settings["processed"])
-        first = None
         pairs = list(zip(made["ChangedByteOffsets"] or [], made["ChangedByteLengths"] or [], strict=True))
-        first = settings.get("offset", 0)
         kept = [(at, min(size, first + most - at)) for at, size in pairs if at < first + most]
         made["ProcessedByteLength"] = min(most, made["ProcessedByteLength"])
         made["ChangedByteOffsets"] = [at for at, _ in kept] or None

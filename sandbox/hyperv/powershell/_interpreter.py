@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -271,6 +272,11 @@ class Session:
         named = node.first("command_name")
         if named is None:
             raise Unsupported(f"the call {node.text[:40]}")
+        counted = re.fullmatch(r"(\d+)\.\.(\d+)", named.text)
+        if counted is not None and given is None:
+            # tree-sitter-powershell takes a range that begins a statement for a command's name.
+            first, last = int(counted[1]), int(counted[2])
+            return list(range(first, last + 1)) if first <= last else list(range(first, last - 1, -1))
         elements: list[Element] = []
         holder = node.first("command_elements")
         attached = False
