@@ -16,6 +16,7 @@ import re
 import secrets
 import subprocess
 import threading
+import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -28,6 +29,7 @@ _VERSION = "2021-12-02"
 _LISTENS = re.compile(rb"successfully listens on http://[^:]+:(\d+)")
 #: The most that one Put Page takes (https://learn.microsoft.com/rest/api/storageservices/put-page).
 MOST_WRITTEN = 4 << 20
+_IDLE_SECONDS = 2.0
 _POOL = 16
 
 
@@ -41,7 +43,7 @@ class Azurite:
         self._key = base64.b64encode(secrets.token_bytes(32)).decode()
         self._process: subprocess.Popen[bytes] | None = None
         self._port = 0
-        self._idle: list[http.client.HTTPConnection] = []
+        self._idle: list[tuple[http.client.HTTPConnection, float]] = []  # with when it was used last
         self._lock = threading.Lock()
 
     def start(self) -> Self:
@@ -72,7 +74,7 @@ class Azurite:
     def stop(self) -> None:
         with self._lock:
             while self._idle:
-                self._idle.pop().close()
+                self._idle.pop()[0].close()
         if self._process is not None:
             self._process.terminate()
             try:
@@ -163,8 +165,7 @@ class Azurite:
     @contextlib.contextmanager
     def _connection(self) -> Iterator[http.client.HTTPConnection]:
         """One that nobody else uses; closed where it was not used to the end."""
-        with self._lock:
-            connection = self._idle.pop() if self._idle else None
+        connection = self._fresh()
         if connection is None:
             connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
         try:
@@ -174,9 +175,19 @@ class Azurite:
             raise
         with self._lock:
             if self._process is not None and len(self._idle) < _POOL:
-                self._idle.append(connection)
+                self._idle.append((connection, time.monotonic()))
                 return
         connection.close()
+
+    def _fresh(self) -> http.client.HTTPConnection | None:
+        """The one that was used last, unless node may have closed it meanwhile (`keepAliveTimeout` of its HTTP server: 5 s)."""
+        with self._lock:
+            while self._idle:
+                connection, since = self._idle.pop()
+                if time.monotonic() - since < _IDLE_SECONDS:
+                    return connection
+                connection.close()
+        return None
 
     def _drain(self) -> None:
         process = self._process
