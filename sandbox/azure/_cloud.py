@@ -171,7 +171,8 @@ class AzureCloud:
         raw = spec.content if isinstance(spec.content, Path) else None
         size = spec.content if isinstance(spec.content, int) else spec.content.stat().st_size
         pages = PageDisk(self.azurite, size, raw, self.folder / "scratch")
-        pages.absorb(pages.catch_up())
+        pages.catch_up()
+        pages.absorb()
         self._made_disks.append(pages)
         return pages
 

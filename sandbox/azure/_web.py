@@ -69,6 +69,7 @@ class WebServer:
             ("127.0.0.1", 0), self._serve_one, numthreads=threads, request_queue_size=128, timeout=120
         )
         self._server.max_request_body_size = 0
+        self._server.expiration_interval = 0.1  # else its end takes half a second
         setattr(self._server, "error_log", _quiet)  # noqa: B010 - cheroot documents it as an attribute to set
         if tls:
             self._server.ssl_adapter = BuiltinSSLAdapter(str(tls[0]), str(tls[1]))
@@ -82,7 +83,11 @@ class WebServer:
         self._server.stop()
 
     def _serve_one(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        answer = self._handler(Request.of(environ))
+        try:
+            answer = self._handler(Request.of(environ))
+        except Exception:  # whatever of ours fails: the client gets an answer, and the log says what it was
+            traceback_module.print_exc()
+            answer = Answer(500, b"the stand-in failed; its log says how", {"Content-Type": "text/plain"})
         length = len(answer.body) if isinstance(answer.body, bytes) else answer.length
         headers = dict(answer.headers)
         if length is not None:
