@@ -69,6 +69,7 @@ class WebServer:
             ("127.0.0.1", 0), self._serve_one, numthreads=threads, request_queue_size=128, timeout=120
         )
         self._server.max_request_body_size = 0
+        self._server.expiration_interval = 0.1  # else its end takes half a second
         setattr(self._server, "error_log", _quiet)  # noqa: B010 - cheroot documents it as an attribute to set
         if tls:
             self._server.ssl_adapter = BuiltinSSLAdapter(str(tls[0]), str(tls[1]))
