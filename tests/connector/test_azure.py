@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from rehost.connector import forget_base
+from rehost.connector._forgetting import forget_bases
 from rehost.control import Job, RunState
 from rehost.sources import open_source
+from rehost.sources.azure import _client
 from sandbox.azure import AzureCloud, MachineHandle
 from tests.sources.azure import SECRET, built, entry
 
@@ -28,6 +31,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureCloud]:
 def machine(site: Site, cloud: AzureCloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[MachineHandle]:
     """Its disk is the site's file."""
     monkeypatch.setenv(SECRET, cloud.client_secret)
+    monkeypatch.setattr(_client, "_BACKOFF", (0.01, 0.01, 0.01))
     site.write(range(0, 128, 4), size=SIZE)
     made = cloud.add_machine(site.stack, [site.disk], size="Standard_D2s_v5")
     yield made
@@ -79,6 +83,24 @@ def test_runs_keep_one_snapshot_for_the_next_difference(site: Site, cloud: Azure
     site.assert_image_is_the_disk(job)
     (newer,) = left(cloud, machine)
     assert newer != kept
+
+    # A job that has ended leaves nothing; where its source is away, that is said, and done later.
+    site.control.jobs.begin_end(job.id)
+    site.control.jobs.ended(job.id)
+    ended = site.control.jobs.get(job.id)
+    away = cloud.fault("error", call="Microsoft.Compute/snapshots/read", status=503, count=None)
+    trouble = forget_base(site.control, ended, base=site.folder)
+    assert "stays there for now" in trouble
+    assert "rehost doctor azure web-01" in trouble
+    assert away.hits
+    cloud.faults.clear()
+    assert site.control.whole_copies.unneeded() == [job.id]
+    forget_bases(site.control, {"another"}, base=site.folder)
+    assert left(cloud, machine) == [newer]
+    forget_bases(site.control, {"azure"}, base=site.folder)
+    assert left(cloud, machine) == []
+    assert site.control.whole_copies.unneeded() == []
+    assert forget_base(site.control, ended, base=site.folder) == ""
     told = b"".join(path.read_bytes() for path in site.folder.rglob("*") if path.is_file() and path != site.disk)
     assert cloud.client_secret.encode() not in told
     assert b"sig=" not in told

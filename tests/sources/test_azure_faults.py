@@ -350,7 +350,7 @@ def test_a_machine_that_is_started_while_its_disks_are_taken_one_by_one(tmp_path
             machine.set_power("running")
         return original(action, path, *rest)
 
-    cloud.estate.begin = begin  # type: ignore[method-assign]
+    cloud.estate.begin = begin  # type: ignore[method-assign,assignment]
     try:
         with pytest.raises(FreezeFailed, match="started while its disks were taken"):
             site.source.freeze({"id": machine.id}, quiesce=Quiesce.NONE, run="run-2")
@@ -370,7 +370,7 @@ def test_a_restore_point_that_lacks_a_disk_is_no_point_in_time(site: AzureHarnes
         told["properties"]["sourceMetadata"]["storageProfile"]["dataDisks"] = []
         return told
 
-    cloud._points._point_json = lacking  # type: ignore[method-assign,assignment]
+    cloud._points._point_json = lacking  # type: ignore[method-assign]
     try:
         with pytest.raises(FreezeFailed, match=r"leaves .*lun0.* out"):
             freeze(site)

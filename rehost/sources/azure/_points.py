@@ -31,6 +31,7 @@ from rehost.sources.azure._names import (
     point_name,
     same,
 )
+from rehost.sources.azure._positions import Position, restore_point_of
 from rehost.sources.azure._records import Json
 
 log = structlog.get_logger("rehost.sources.azure")
@@ -206,13 +207,37 @@ def _remove(client: Client, resource: str) -> None:
     raise SourceUnavailable(place=client.config.place, reason=f"{last(resource)} stays: {refusal}; {advice}")
 
 
-def remove_empty_collection(client: Client, place: Place) -> None:
-    found = collection(client, place)
-    if found is not None and not (found.get("properties") or {}).get("restorePoints"):
-        try:
-            client.call("DELETE", place.collection, COMPUTE, "removing an empty collection of restore points")
-        except (ResourceGone, CallRefused) as error:
-            log.info("the collection of restore points stays", resource=last(place.collection), reason=str(error))
+def forget(client: Client, positions: Sequence[Position]) -> None:
+    """Remove what was kept for differences since these positions, where it is kept still, and is what they mean."""
+    points = {point for each in positions if (point := restore_point_of(each.resource))}
+    for point in points:
+        collection_id = point[: point.lower().rindex("/restorepoints/")]
+        if tags_of(_there(client, collection_id, COMPUTE) or {}).get(f"{KEPT_TAG}{digest(last(point))}") == KEPT:
+            remove(client, [point])
+            remove_empty_collection(client, collection_id)
+    for each in positions:
+        if not restore_point_of(each.resource):
+            found = _there(client, each.resource, DISKS)
+            told = (found or {}).get("properties") or {}
+            stamps = (str(told.get("uniqueId") or ""), str(told.get("timeCreated") or ""))
+            if found is not None and each.stamp in stamps and tags_of(found).get(STATE) == KEPT:
+                remove(client, [each.resource])
+
+
+def _there(client: Client, resource: str, version: str) -> Json | None:
+    try:
+        return client.get(resource, version, f"asking for {last(resource)}")
+    except ResourceGone:
+        return None
+
+
+def remove_empty_collection(client: Client, collection_id: str) -> None:
+    try:
+        found = client.get(collection_id, COMPUTE, "asking for restore points", **{"$expand": "restorePoints"})
+        if not (found.get("properties") or {}).get("restorePoints"):
+            client.call("DELETE", collection_id, COMPUTE, "removing an empty collection of restore points")
+    except (ResourceGone, CallRefused) as error:
+        log.info("the collection of restore points stays", resource=last(collection_id), reason=str(error))
 
 
 def remove_stale(client: Client, points: Sequence[Point], run: str, now: float) -> None:

@@ -142,14 +142,12 @@ class AzureSource:
         ]
 
     def forget(self, server: Locator, positions: Mapping[str, ChangePosition]) -> None:
-        """Remove what is kept to tell changes since these positions. Idempotent. Raises SourceError."""
-        place = self._place(self._record(server))
-        asked = {each.resource for text in positions.values() if (each := _positions.Position.parse(text)) is not None}
-        wanted = {(_positions.restore_point_of(each) or each).lower() for each in asked}
-        for point in _points.listed(self._client, place):
-            if point.kept and any(each.lower() in wanted for each in point.ids):
-                _points.remove(self._client, [each for each in point.ids if each.lower() in wanted])
-        _points.remove_empty_collection(self._client, place)
+        """Remove what is kept to tell changes since these positions; the machine itself may be gone. Idempotent.
+
+        Raises SourceError.
+        """
+        asked = [each for text in positions.values() if (each := _positions.Position.parse(text)) is not None]
+        _points.forget(self._client, asked)
 
     def close(self) -> None:
         if self._readers is not None:
@@ -250,7 +248,7 @@ class AzureSource:
             _points.remove(
                 self._client, [state.restore_point] if state.restore_point else [each.resource for each in state.disks]
             )
-            _points.remove_empty_collection(self._client, state.place)
+            _points.remove_empty_collection(self._client, state.place.collection)
 
 
 def _ids(taken: Taken) -> list[str]:
