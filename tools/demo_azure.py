@@ -46,19 +46,12 @@ class AzurePlace:
         self._machines[name].attach_guest(pid)
 
     def left(self) -> Sequence[str]:
-        """One point in time stays: the next run's difference needs it."""
         state = self._cloud.state()
         found = [f"access to {each}" for each in state["access"]]
-        kept = state["restore_points"] or sorted({_run(each) for each in state["snapshots"]})
-        return [*found, *([f"more than the newest point in time: {', '.join(kept)}"] if len(kept) > 1 else [])]
+        return [*found, *state["snapshots"], *state["restore_points"], *state["collections"]]
 
     def stop(self) -> None:
         self._cloud.stop()
-
-
-def _run(snapshot: str) -> str:
-    """Snapshots of the disks of one point in time have the name of its run in common."""
-    return snapshot.rpartition("/")[2].rpartition("-")[0]
 
 
 def demo(keep: bool) -> LiveDemo:

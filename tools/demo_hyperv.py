@@ -39,12 +39,11 @@ class HyperVPlace:
         self._host.attach_guest(self._machines[name], pid)
 
     def left(self) -> Sequence[str]:
-        """One reference point stays: the next run asks for the changes since it."""
         state = self._host.state()
         found = [f"checkpoint {each}" for names in state["checkpoints"].values() for each in names]
         for kind in ("references", "notes"):
             for name, kept in state[kind].items():
-                found += [f"{len(kept)} {kind} of {name}"] if len(kept) > 1 else []
+                found += [f"{len(kept)} {kind} of {name}"] if kept else []
         return [*found, *(f"{each} is not known to the stand-in" for each in state["unsupported"])]
 
     def stop(self) -> None:

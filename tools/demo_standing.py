@@ -39,7 +39,7 @@ class Place(Protocol):
         """Who writes to them: the process stands still for the moment of a point in time. 0: nobody any longer."""
 
     def left(self) -> Sequence[str]:
-        """What runs of rehost left there, one line each, but for what the next run needs."""
+        """What there is of rehost's, one line each. After `pulumi destroy` no run needs anything any longer."""
 
     def stop(self) -> None: ...
 
