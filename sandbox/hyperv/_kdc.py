@@ -39,7 +39,7 @@ def kdc_program(name: str) -> str:
 class Kdc:
     """`with Kdc(folder, users={"rehost": "secret"}, services=["host/localhost"]) as kdc`: `kdc.environment` is for both sides.
 
-    `ahead`: seconds that its clock is ahead of this machine's. `keytab` has the services' keys, as a Windows host has its own.
+    `ahead`: seconds that its clock is ahead of this machine's, or behind it. `keytab` has the services' keys, as a Windows host has its own.
     """
 
     def __init__(self, folder: Path, *, users: Mapping[str, str], services: Sequence[str], ahead: int = 0) -> None:
@@ -72,7 +72,7 @@ class Kdc:
     def start(self) -> Self:
         command = [kdc_program("krb5kdc"), "-n"]
         if self.ahead:
-            command = [kdc_program("faketime"), "-f", f"+{self.ahead}s", *command]
+            command = [kdc_program("faketime"), "-f", f"{self.ahead:+d}s", *command]
         with (self.folder / "kdc.log").open("ab") as output:
             self._process = subprocess.Popen(
                 command,

@@ -69,9 +69,8 @@ class Session:
         )
         self._pool: Any = None
         try:
-            if config.https:
-                self._wsman.transport.session = self._wsman.transport._build_session()
-                _tls.trust(config, self._wsman.transport.session)
+            self._wsman.transport.session = self._wsman.transport._build_session()
+            _tls.trust(config, self._wsman.transport.session)
             self._pool = RunspacePool(self._wsman, configuration_name=config.configuration)
             self._pool.open()
         except FOREIGN as error:

@@ -20,21 +20,34 @@ _ADVICE = (
 )
 
 
-class _Pinned(HTTPAdapter):
-    """The certificate itself is compared before a request goes out; neither its issuer nor its name matters."""
+class Adapter(HTTPAdapter):
+    """Knows the answer that is being read, so that its connection can be closed when a login ends in the middle.
 
-    def __init__(self, thumbprint: str) -> None:
+    With a thumbprint the certificate itself is compared before a request goes out, and neither its issuer nor its name matters.
+    """
+
+    def __init__(self, thumbprint: str | None) -> None:
         self._thumbprint = thumbprint
+        self._last: requests.Response | None = None
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, assert_fingerprint=self._thumbprint, **options)
 
+    def send(self, *args: Any, **options: Any) -> requests.Response:
+        self._last = super().send(*args, **options)
+        return self._last
+
+    def close(self) -> None:
+        if self._last is not None:
+            self._last.close()
+        super().close()
+
 
 def trust(config: HyperVConfig, session: requests.Session) -> None:
     """Make a session of requests trust what the spec says, and nothing else."""
+    session.mount("https://" if config.https else "http://", Adapter(config.thumbprint if config.https else None))
     if config.thumbprint:
-        session.mount("https://", _Pinned(config.thumbprint))
         session.verify = False
         return
     # requests would ask its own list of authorities; the system's is what administrators add theirs to.

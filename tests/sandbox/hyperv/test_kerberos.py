@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pypsrp.exceptions import AuthenticationError
 from pypsrp.powershell import RunspacePool
 from spnego.exceptions import SpnegoError
 
@@ -57,15 +57,24 @@ def test_a_ticket_opens_a_shell(host: HyperVHost, realm: Kdc, auth: str) -> None
 
 
 def test_a_wrong_password_is_refused_by_the_kdc(host: HyperVHost, realm: Kdc) -> None:
-    with connected(host, **login("wrong")) as wsman, pytest.raises(SpnegoError, match=r"(?i)preauthentication failed"):
+    with connected(host, **login("wrong")) as wsman, pytest.raises(Exception, match="Preauthentication failed"):
         RunspacePool(wsman).open()
 
 
-@pytest.mark.parametrize("realm", [1200], indirect=True, ids=["twenty minutes"])
-def test_clocks_that_differ_are_refused(host: HyperVHost, realm: Kdc) -> None:
-    with connected(host, **login()) as wsman, pytest.raises((SpnegoError, AuthenticationError)) as raised:
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <ssl:pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(
+    ("realm", "said"),
+    [(1200, "ticket not yet valid"), (-1200, "clock skew too great")],
+    indirect=["realm"],
+    ids=["ahead", "behind"],
+)
+def test_clocks_that_differ_are_refused(host: HyperVHost, realm: Kdc, said: str) -> None:
+    with connected(host, **login()) as wsman, pytest.raises(SpnegoError) as raised:
         RunspacePool(wsman).open()
-    assert "skew" in str(raised.value).lower()
+    assert said in str(raised.value).lower()
+    # pypsrp leaves the answer that it stopped at unread, and its connection open: they go here, and nowhere else.
+    del raised, wsman
+    gc.collect()
 
 
 def test_ntlm_goes_on_beside_it(host: HyperVHost, realm: Kdc) -> None:

@@ -67,10 +67,11 @@ def machine(host: HyperVHost) -> Machine:
     return host.add_machine("web", [8 * MIB, 4 * MIB])
 
 
-def test_checkpoints_freeze_what_was_there_whatever_is_merged_in_any_order(host: HyperVHost) -> None:
+@pytest.mark.parametrize("format_", ["vhdx", "vhd"])
+def test_checkpoints_freeze_what_was_there_whatever_is_merged_in_any_order(host: HyperVHost, format_: str) -> None:
     """createsnapshot-msvm-virtualsystemsnapshotservice and destroysnapshot-...: the disks of a checkpoint hold its moment."""
     chance = random.Random(11)
-    machine = host.add_machine("web", [4 * MIB])
+    machine = host.add_machine("web", [{"size": 4 * MIB, "format": format_}])
     disk, live = machine.disks[0], bytearray(4 * MIB)
     moments: dict[str, bytes] = {}
     for round_ in range(9):
@@ -93,9 +94,9 @@ def test_checkpoints_freeze_what_was_there_whatever_is_merged_in_any_order(host:
     for each in list(machine.checkpoints):
         host.estate.remove_checkpoint(machine, each)
     host.estate.wait_merged()
-    assert [file.name for file in disk.files()] == ["C:\\VMs\\web\\disk0.vhdx"]
+    assert [file.name for file in disk.files()] == [f"C:\\VMs\\web\\disk0.{format_}"]
     assert content(host, disk.file().name) == live
-    assert [path.name for path in host.drive.folder.rglob("*vhdx")] == ["disk0.vhdx"]
+    assert [path.name for path in host.drive.folder.rglob("*vhd*")] == [f"disk0.{format_}"]
 
 
 def test_a_merge_is_noticed_by_who_reads_the_chain(host: HyperVHost, machine: Machine) -> None:
