@@ -268,6 +268,10 @@ class MachineHandle:
         """Whether the guest agent answers."""
         self._machine.agent = ready
 
+    def set_writers(self, good: bool) -> None:
+        """Whether the VSS writers of a Windows guest succeed."""
+        self._machine.writers = good
+
     def delete(self, *, disks: bool = True) -> None:
         """Delete the machine, and its disks with it; snapshots stay."""
         estate = self._cloud.estate

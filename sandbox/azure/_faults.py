@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-_OF_CALLS = ("throttle", "error", "cut", "delay")
+_OF_CALLS = ("throttle", "error", "cut", "delay", "meanwhile")
 _OF_OPERATIONS = ("fail", "slow")
 ACTIONS = (*_OF_CALLS, *_OF_OPERATIONS)
 
@@ -17,9 +18,12 @@ class Fault:
     """Strikes calls whose name contains `call` and whose path contains `path`, `count` times after the first `after`.
 
     Names: an ARM action (`Microsoft.Compute/snapshots/write`), `storage/get`, `storage/pagelist`, `storage/head`, `login/token`,
-    `identity/token`. Actions: `throttle` (429 with Retry-After at ARM and the login, 503 ServerBusy at storage), `error` (status,
-    code, message), `cut` (the connection ends after so many `bytes` of the body), `delay` (seconds); and of a long-running
-    operation that the call begins: `fail` (code, message), `slow` (it takes `seconds`).
+    `identity/token`.
+
+    Actions: `throttle` (429 with Retry-After at ARM and the login, 503 ServerBusy at storage), `error` (status, code, message),
+    `cut` (the connection ends after so many `bytes` of the body), `delay` (seconds), `meanwhile` (`then` is called: what somebody
+    does just before the call is answered). Of a long-running operation that the call begins: `fail` (code, message), `slow` (it
+    takes `seconds`).
     """
 
     action: str
@@ -33,6 +37,7 @@ class Fault:
     retry_after: int = 1
     bytes: int = 0
     seconds: float = 0.0
+    then: Callable[[], object] | None = None
     seen: int = 0
     hits: int = 0
 
@@ -74,7 +79,10 @@ class Faults:
         """Count the call; the faults that hit it, by action."""
         with self._lock:
             self._calls[call] += 1
-            return self._hits(_OF_CALLS, call, path)
+            struck = self._hits(_OF_CALLS, call, path)
+        if (fault := struck.get("meanwhile")) and fault.then is not None:
+            fault.then()
+        return struck
 
     def strike_operation(self, call: str, path: str) -> dict[str, Fault]:
         """The faults that hit the operation which the call begins, by action."""

@@ -127,6 +127,26 @@ def test_how_consistent_it_is(cloud: AzureCloud, client: Client, os_type: str, p
     assert client.restore_point("points", "one", None).consistency_mode == mode
 
 
+def test_writers_that_fail(cloud: AzureCloud, client: Client) -> None:
+    machine = cloud.add_machine("web", [MIB], os_type="Windows")
+    machine.set_writers(False)
+    client.collection("points", machine.id)
+    assert client.restore_point("points", "one", None).consistency_mode == "FileSystemConsistent"
+
+
+def test_a_role_needs_the_disks_too(cloud: AzureCloud, client: Client) -> None:
+    machine = cloud.add_machine("web", [MIB])
+    cloud.settings.role = {"Actions": ["Microsoft.Compute/restorePointCollections/*"]}
+    with pytest.raises(HttpResponseError, match="virtualMachines/read") as error:
+        client.collection("points", machine.id)
+    assert refused(error) == (403, "LinkedAuthorizationFailed")
+    cloud.settings.role = {"Actions": ["Microsoft.Compute/restorePointCollections/*", "Microsoft.Compute/*/read"]}
+    client.collection("points", machine.id)
+    with pytest.raises(HttpResponseError, match="disks/beginGetAccess/action") as error:
+        client.restore_point("points", "one")
+    assert refused(error) == (403, "LinkedAuthorizationFailed")
+
+
 def test_an_agent_that_does_not_answer(cloud: AzureCloud, client: Client) -> None:
     machine = cloud.add_machine("web", [MIB], agent=False)
     client.collection("points", machine.id)

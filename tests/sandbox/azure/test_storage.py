@@ -220,3 +220,13 @@ def test_access_is_taken_away_in_the_middle(cloud: AzureCloud, client: Client, m
     with pytest.raises(HttpResponseError) as error:
         blob.download_blob(0, 512).readall()
     assert refused(error) == (403, "AuthenticationFailed")
+
+
+def test_a_snapshot_is_deleted_in_the_middle(cloud: AzureCloud, client: Client, machine: MachineHandle) -> None:
+    blob = client.blob(taken(client, machine, "one"))
+    cloud.fault("meanwhile", call="storage/get", after=1, then=lambda: cloud.delete_snapshot("one"))
+    blob.download_blob(0, 512).readall()
+    with pytest.raises(HttpResponseError) as error:
+        blob.download_blob(0, 512).readall()
+    assert refused(error) == (403, "AuthenticationFailed")
+    assert cloud.state()["snapshots"] == cloud.state()["access"] == []
