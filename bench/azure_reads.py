@@ -74,7 +74,7 @@ def by_urllib3(port: int, ca: Path, count: int) -> None:
             answer = pool.request("GET", f"https://127.0.0.1:{port}/a/b?sig=x", headers=headers, preload_content=False)
             got = 0
             while got < BLOCK:
-                got += answer.readinto(buffer[got:])  # type: ignore[arg-type]
+                got += answer.readinto(buffer[got:])
             answer.release_conn()
 
 
