@@ -97,7 +97,14 @@ class Samba:
 
     def start(self) -> Self:
         """Start it, or start it again on the port that it had."""
-        smbd = samba_program("smbd")
+        try:
+            self._start(samba_program("smbd"))
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def _start(self, smbd: str) -> None:
         self._reserve()
         config = self._configure()
         log = self.folder / "smbd.log"
@@ -113,12 +120,9 @@ class Samba:
         deadline = time.monotonic() + _START_SECONDS
         while not self._listens():
             if self._process.poll() is not None or time.monotonic() > deadline:
-                said = log.read_text(errors="replace")[-2000:]
-                self.stop()
-                message = f"smbd did not start:\n{said}"
+                message = f"smbd did not start:\n{log.read_text(errors='replace')[-2000:]}"
                 raise RuntimeError(message)
             time.sleep(0.01)
-        return self
 
     def stop(self, *, keep_port: bool = False) -> None:
         """End all of its processes. `keep_port`: `start` will listen where this one did, and nobody else can meanwhile."""
@@ -154,6 +158,8 @@ class Samba:
         for pid in found:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        while any(_state(pid) not in {b"Z", b""} for pid in found):
+            time.sleep(0.001)
         return len(found)
 
     @contextlib.contextmanager
@@ -170,6 +176,15 @@ class Samba:
             for pid in found:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGCONT)
+
+    def change_password(self, password: str) -> None:
+        """For logins from now on."""
+        self.password = password
+        self._add_account(self.folder / "smb.conf")
+
+    def log(self) -> str:
+        """What smbd said so far."""
+        return (self.folder / "smbd.log").read_text(errors="replace")
 
     def __enter__(self) -> Self:
         return self.start()
@@ -198,32 +213,35 @@ class Samba:
         if len(str(own)) > _SOCKET_PATH:
             self._short = self._short or tempfile.mkdtemp(prefix="smb")
             own = Path(self._short)
-        for path in (own, *self.shares.values()):
+        for path in (self.folder, own, *self.shares.values()):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        account = _account()
         names = own / "users"
-        names.write_text(f'{account} = "{self.user}"\n')
+        names.write_text(f'{_account()} = "{self.user}"\n', encoding="utf-8")
         kinds = ("private dir", "lock directory", "state directory", "cache directory", "pid directory", "ncalrpc dir")
         settings = _GLOBAL | dict.fromkeys(kinds, str(own)) | {"ncalrpc dir": str(own / "rpc")}
         settings |= {"smb ports": str(self.port), "username map": str(names)}
         settings |= {"passdb backend": f"tdbsam:{own / 'passdb.tdb'}"} | self.options
-        sections = [("global", settings)]
-        sections += [
-            (name, {"path": str(at), "read only": "yes"} | self.share_options) for name, at in self.shares.items()
-        ]
-        config.write_text(
-            "\n".join(
-                f"[{name}]\n" + "".join(f"{key} = {each}\n" for key, each in lines.items()) for name, lines in sections
-            )
-        )
+        sections = {"global": settings}
+        sections |= {
+            name: {"path": str(at), "read only": "yes"} | self.share_options for name, at in self.shares.items()
+        }
+        lines = [line for name, each in sections.items() for line in (f"[{name}]", *map(" = ".join, each.items()))]
+        config.write_text("\n".join(lines) + "\n", encoding="utf-8")
         if not (own / "passdb.tdb").exists():
-            secret = f"{self.password}\n{self.password}\n"
-            command = [samba_program("pdbedit"), f"--configfile={config}", "--create", "--password-from-stdin"]
-            made = subprocess.run([*command, f"--user={account}"], input=secret, capture_output=True, text=True)
-            if made.returncode != 0:
-                message = f"pdbedit did not make the account: {made.stderr.strip()}"
-                raise RuntimeError(message)
+            self._add_account(config)
         return config
+
+    def _add_account(self, config: Path) -> None:
+        """With the password on standard input: the arguments of a process are for everybody to see."""
+        command = [samba_program("pdbedit"), f"--configfile={config}", f"--user={_account()}"]
+        subprocess.run([*command, "--delete"], capture_output=True, stdin=subprocess.DEVNULL)  # where it is there
+        secret = f"{self.password}\n{self.password}\n"
+        made = subprocess.run(
+            [*command, "--create", "--password-from-stdin"], input=secret, capture_output=True, text=True
+        )
+        if made.returncode != 0:
+            message = f"pdbedit did not make the account: {made.stderr.strip()}"
+            raise RuntimeError(message)
 
 
 def _account() -> str:

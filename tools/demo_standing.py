@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import time
+import urllib.error
 from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -69,6 +70,15 @@ class Standing(ServerProcess):
 
     def attach(self, name: str, pid: int) -> None:
         self._call("POST", "attach", {"name": name, "pid": pid})
+
+    def _call(self, method: str, page: str, body: Any = None) -> Any:
+        """Raises RuntimeError with what the stand-in said against it."""
+        try:
+            return super()._call(method, page, body)
+        except urllib.error.HTTPError as error:
+            with error:
+                message = f"{self.what}: {page}: {json.loads(error.read() or b'null')}"
+            raise RuntimeError(message) from None
 
     def left(self) -> list[str]:
         return list(self._call("POST", "left", {}))

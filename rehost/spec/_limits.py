@@ -16,6 +16,7 @@ LOCATORS = {
     "images": ("name", "path", "disks"),
     "qemu": ("name",),
     "vsphere": ("name", "uuid", "moref", "path"),
+    "hyperv": ("name", "uuid", "host"),
     "azure": ("name", "resourceGroup", "id"),
 }
 #: EC2 user guide, "Tag restrictions": 50 a resource; Name and rehost's own (stack, server, run, token) are among them.

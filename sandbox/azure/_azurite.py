@@ -50,7 +50,7 @@ class Azurite:
         self.folder.mkdir(parents=True, exist_ok=True)
         command = ["node", str(self._program), "--blobHost", "127.0.0.1", "--blobPort", "0", "--silent"]
         command += ["--location", str(self.folder), "--skipApiVersionCheck", "--disableTelemetry"]
-        command += ["--disableProductStyleUrl", "--blobKeepAliveTimeout", "600"]
+        command += ["--disableProductStyleUrl"]
         environment = {**os.environ, "AZURITE_ACCOUNTS": f"{_ACCOUNT}:{self._key}"}
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
@@ -170,6 +170,10 @@ class Azurite:
             connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
         try:
             yield connection
+        except (http.client.HTTPException, OSError) as error:
+            connection.close()
+            message = f"Azurite did not answer: {type(error).__name__}: {error}"
+            raise RuntimeError(message) from error
         except BaseException:
             connection.close()
             raise
@@ -180,7 +184,8 @@ class Azurite:
         connection.close()
 
     def _fresh(self) -> http.client.HTTPConnection | None:
-        """The one that was used last, unless node may have closed it meanwhile (`keepAliveTimeout` of its HTTP server: 5 s)."""
+        """The one that was used last, unless node may have closed it meanwhile (after 5 s: Azurite 3.37.0 parses its
+        `--blobKeepAliveTimeout`, and then looks for another name)."""
         with self._lock:
             while self._idle:
                 connection, since = self._idle.pop()

@@ -171,7 +171,8 @@ class AzureCloud:
         raw = spec.content if isinstance(spec.content, Path) else None
         size = spec.content if isinstance(spec.content, int) else spec.content.stat().st_size
         pages = PageDisk(self.azurite, size, raw, self.folder / "scratch")
-        pages.absorb(pages.catch_up())
+        pages.catch_up()
+        pages.absorb()
         self._made_disks.append(pages)
         return pages
 
@@ -266,6 +267,10 @@ class MachineHandle:
     def set_agent(self, ready: bool) -> None:
         """Whether the guest agent answers."""
         self._machine.agent = ready
+
+    def set_writers(self, good: bool) -> None:
+        """Whether the VSS writers of a Windows guest succeed."""
+        self._machine.writers = good
 
     def delete(self, *, disks: bool = True) -> None:
         """Delete the machine, and its disks with it; snapshots stay."""

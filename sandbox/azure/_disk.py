@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +57,7 @@ class PageDisk:
         self._shadow = scratch / f"{self.blob}.raw"
         self._lock = threading.RLock()
         self._now: list[Range] = []
+        self._owed: list[Range] = []  # in the copy of the raw file, and not in the blob yet
         self._past: list[list[Range]] = []  # by point in time, what was touched before it
         self._valid: dict[str, list[Range]] = {}  # by snapshot, once asked for
         azurite.create(self.blob, size + FOOTER_SIZE)
@@ -111,27 +111,27 @@ class PageDisk:
                 for path in (self.raw, self._shadow):
                     os.truncate(path, size)
 
-    def catch_up(self) -> list[Range]:
-        """Copy what the raw file has by now. The ranges that differ; they are in the copy, and not in the blob yet."""
+    def catch_up(self) -> None:
+        """Copy what the raw file has by now; `absorb` brings what differs into the blob."""
         if self.raw is None:
-            return []
+            return
         with self._lock, open(self.raw, "rb") as live, open(self._shadow, "r+b") as copy:
-            changed: list[Range] = []
             for start, end in merged([*_data(live.fileno(), self.size), *_data(copy.fileno(), self.size)]):
                 for at in range(start, end, _GRAIN):
                     length = min(_GRAIN, end - at)
                     new, old = os.pread(live.fileno(), length, at), os.pread(copy.fileno(), length, at)
                     if new != old:
+                        self._owed.append((at, at + length))
                         os.pwrite(copy.fileno(), new, at)
-                        changed.append((at, at + length))
-            return merged(changed)
 
-    def absorb(self, ranges: Sequence[Range]) -> None:
-        """Bring what `catch_up` found into the blob: zeros are cleared there."""
-        if not ranges:
+    def absorb(self) -> None:
+        """Bring what `catch_up` found into the blob: zeros are cleared there. May be repeated where Azurite failed."""
+        if self.raw is None:
             return
         with self._lock, open(self._shadow, "rb") as copy:
-            for start, end in ranges:
+            self._owed = merged(self._owed)
+            while self._owed:
+                start, end = self._owed[-1]
                 for at in range(start, end, _BATCH):
                     data = os.pread(copy.fileno(), min(_BATCH, end - at), at)
                     for first, last, zeros in _runs(data):
@@ -139,6 +139,7 @@ class PageDisk:
                             self._clear(at + first, at + last)
                         else:
                             self._put(at + first, data[first:last])
+                self._owed.pop()
 
     def freeze(self) -> Frozen:
         """A point in time of the blob as it is."""

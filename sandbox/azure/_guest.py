@@ -17,13 +17,11 @@ _STOP_SECONDS = 10.0
 def freeze_together(pid: int, disks: Sequence[PageDisk]) -> list[Frozen]:
     """One moment of all the disks: the guest stands still while what differs is copied, and goes on before it is uploaded."""
     with stopped(pid):
-        changed = [disk.catch_up() for disk in disks]
-    return [_frozen(disk, ranges) for disk, ranges in zip(disks, changed, strict=True)]
-
-
-def _frozen(disk: PageDisk, ranges: list[tuple[int, int]]) -> Frozen:
-    disk.absorb(ranges)
-    return disk.freeze()
+        for disk in disks:
+            disk.catch_up()
+    for disk in disks:
+        disk.absorb()
+    return [disk.freeze() for disk in disks]
 
 
 @contextlib.contextmanager

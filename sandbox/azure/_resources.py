@@ -91,6 +91,7 @@ class Machine:
     security_type: str = ""  # TrustedLaunch, ConfidentialVM
     zone: str = ""
     agent: bool = True  # the guest agent answers
+    writers: bool = True  # its VSS writers succeed
     power: str = "running"
     pid: int = 0  # of the guest's QEMU
     vm_id: str = field(default_factory=lambda: str(uuid.uuid4()))
@@ -157,7 +158,7 @@ class Settings:
     #: https://learn.microsoft.com/azure/virtual-machines/disks-incremental-snapshots, Restrictions.
     snapshots_per_disk: int = 500
     access_per_family: int = 5  # snapshots of one disk with a signature at a time
-    #: Seconds between restore points, as documented (3600 crash-, 10800 application-consistent), or 0: not held to.
+    #: Whether calls are held to the least time between restore points that Microsoft documents.
     restore_point_interval: bool = False
     role: Mapping[str, Any] | None = None  # a role definition that calls are held to; None: everything is allowed
 

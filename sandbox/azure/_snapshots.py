@@ -69,6 +69,7 @@ class Snapshots:
         disk = self._estate.disks.get(key(source))
         if disk is None:
             raise not_found(source)
+        # Azure's own words when it is missing: https://github.com/Azure/OpenShift/issues/186.
         self._arm.check_linked(call, "Microsoft.Compute/disks/beginGetAccess/action", disk.id)
         if disk.spec.ephemeral:
             message = f"Disk '{disk.name}' is an ephemeral OS disk; snapshots of it are not supported."

@@ -32,7 +32,9 @@ class Storage:
     def __init__(self, access: Access, faults: Faults, clock: Callable[[], float]) -> None:
         self._access, self._faults, self._clock = access, faults, clock
         self.sent = 0  # bytes of blobs
-        #: Whether Azure answers for two disk restore points what it documents of two incremental snapshots.
+        #: Whether two disk restore points have a difference. Microsoft documents it of incremental snapshots only; that it works
+        #: is to be read from others (https://www.acronis.com/en-us/support/documentation/CyberProtectionService/
+        #: backup-azure-restore-points.html: restore points, for changed block tracking).
         self.restore_point_differences = True
 
     def handle(self, request: Request) -> Answer:

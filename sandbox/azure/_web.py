@@ -83,7 +83,11 @@ class WebServer:
         self._server.stop()
 
     def _serve_one(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        answer = self._handler(Request.of(environ))
+        try:
+            answer = self._handler(Request.of(environ))
+        except Exception:  # whatever of ours fails: the client gets an answer, and the log says what it was
+            traceback_module.print_exc()
+            answer = Answer(500, b"the stand-in failed; its log says how", {"Content-Type": "text/plain"})
         length = len(answer.body) if isinstance(answer.body, bytes) else answer.length
         headers = dict(answer.headers)
         if length is not None:

@@ -230,7 +230,7 @@ def find_checkpoint(points: _points.Points, state: FreezeState) -> CheckpointRec
 
 def checkpoint_there(hosts: Hosts, state: FreezeState) -> CheckpointRecord | None:
     try:
-        points: _points.Points = hosts.on(state.machine, lambda host: _points.read(host, state.machine))
+        points = hosts.on(state.machine, lambda host: _points.read(host, state.machine))
     except (ServerNotFound, MachineGone):
         return None
     return find_checkpoint(points, state)

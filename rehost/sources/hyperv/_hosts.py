@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -83,7 +83,7 @@ class Hosts:
             raise ServerNotFound(name=wanted, place=self.config.place, hint=hint)
         return found[0].id
 
-    def on(self, machine: str, what: Any) -> Any:
+    def on(self, machine: str, what: Callable[[Host], T]) -> T:
         """`what(host)` on the host that the machine is on, and once more where it has moved. Raises ServerNotFound."""
         host = self._host_of(machine)
         try:

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from rehost.sources._errors import FreezeLost, ServerUnsuitable, SourceError
+from rehost.sources._errors import FreezeFailed, FreezeLost, ServerUnsuitable, SourceError
 from rehost.sources._protocol import (
     ChangePosition,
     Concern,
@@ -64,7 +64,7 @@ class HyperVSource:
 
     def freeze(self, server: Locator, *, quiesce: Quiesce, run: str) -> FrozenMachine:
         machine = self._hosts.locate(server)
-        frozen: FrozenMachine = self._hosts.on(machine, lambda host: self._freeze(host, machine, quiesce, run))
+        frozen = self._hosts.on(machine, lambda host: self._freeze(host, machine, quiesce, run))
         self._frozen.append(frozen)
         return frozen
 
@@ -81,12 +81,11 @@ class HyperVSource:
 
     def power(self, server: Locator) -> Power:
         machine = self._hosts.locate(server)
-        found: Power = self._hosts.on(machine, lambda host: _power.power(host, machine))
-        return found
+        return self._hosts.on(machine, lambda host: _power.power(host, machine))
 
     def shut_down(self, server: Locator) -> bool:
         machine = self._hosts.locate(server)
-        return bool(self._hosts.on(machine, lambda host: _power.shut_down(host, machine)))
+        return self._hosts.on(machine, lambda host: _power.shut_down(host, machine))
 
     def power_off(self, server: Locator) -> None:
         self._change(server, "off", Power.OFF)
@@ -104,13 +103,12 @@ class HyperVSource:
 
     def changed(self, server: Locator, since: Mapping[str, ChangePosition]) -> bool | None:
         record = self._record(server)
-        found: bool | None = self._hosts.on(record.id, lambda host: _power.changed(host, record, since))
-        return found
+        return self._hosts.on(record.id, lambda host: _power.changed(host, record, since))
 
     def remains(self, server: Locator) -> list[str]:
         """What carries rehost's marks at this server now, one line each, found by asking."""
         machine = self._hosts.locate(server)
-        points: _points.Points = self._hosts.on(machine, lambda host: _points.read(host, machine))
+        points = self._hosts.on(machine, lambda host: _points.read(host, machine))
         checkpoints = [f"checkpoint {each.name}" for each in points.checkpoints if _points.run_of(each) is not None]
         return checkpoints + [f"reference point {each.reference} of run {each.run}" for each in points.notes]
 
@@ -176,9 +174,9 @@ class HyperVSource:
     def _opened(self, host: Host, record: MachineRecord, points: _points.Points, run: str) -> FrozenMachine:
         """The disks as the checkpoint has them, opened once: what cannot be read shows before a run counts on it."""
         found = points.of(run)
-        assert found is not None
-        parsed = _names.parse_checkpoint(found.name)
-        assert parsed is not None
+        parsed = _names.parse_checkpoint(found.name) if found else None
+        if found is None or parsed is None:
+            raise FreezeFailed(server=record.name, reason="its checkpoint was removed as soon as it was made")
         tracking = points.tracking(run)
         states = []
         files = HostFiles(self._config, host)

@@ -28,7 +28,7 @@ class _Pinned(HTTPAdapter):
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        super().init_poolmanager(*args, assert_fingerprint=self._thumbprint, **options)  # type: ignore[no-untyped-call]
+        super().init_poolmanager(*args, assert_fingerprint=self._thumbprint, **options)
 
 
 def trust(config: HyperVConfig, session: requests.Session) -> None:

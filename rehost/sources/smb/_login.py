@@ -128,12 +128,15 @@ def _advise(said: str) -> str:
 class _Handover:
     """Stands in for the transport of a connection until its thread, which waits in the old one, has noticed and left."""
 
-    connected = True
-
     def __init__(self, transport: Any) -> None:
+        self._transport = transport
         self.send = transport.send
         self.close = transport.close
         self._sock = transport._sock
+
+    @property
+    def connected(self) -> bool:
+        return bool(self._transport.connected)
 
     def recv(self, timeout: float) -> bytes:
         return b""  # the end, to smbprotocol
@@ -143,6 +146,9 @@ def _take_over(connection: Any, session: Any, tree: Any, timeout: float, read_si
     connection.transport = _Handover(connection.transport)
     connection.echo(sid=session.session_id, credit_request=_CREDITS, timeout=timeout)
     connection._t_worker.join(timeout)
+    if connection._t_worker.is_alive():
+        message = "smbprotocol did not let go of the connection"
+        raise SMBException(message)
     held = connection.transport._sock
     held.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     # The kernel's own timeouts, because MSG_WAITALL does not wait on a socket that Python has a timeout on: socket(7).

@@ -9,17 +9,18 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from rehost.blocks import Extent
-from rehost.sources._errors import DiskMissing
-from rehost.sources.vhd._errors import ChainChanged, NotAVirtualDisk, ParentMissing, ParentUnsuitable
+from rehost.sources._errors import DiskMissing, DiskUnsuitable
+from rehost.sources.vhd._errors import ChainChanged, ParentMissing, ParentUnsuitable
 from rehost.sources.vhd._files import DiskFile, Files
+from rehost.sources.vhd._gather import Piece, clear, gather
 from rehost.sources.vhd._header import SIGNATURE
 from rehost.sources.vhd._layer import PARENT, ZEROS, Layer
+from rehost.sources.vhd._log import Budget
 from rehost.sources.vhd._pages import PageCache
 from rehost.sources.vhd._vhd import VhdLayer
 from rehost.sources.vhd._vhdx import VhdxLayer
 
 _DEEPEST = 64
-_ZEROS = memoryview(bytes(1 << 20))
 
 
 class _Segment(NamedTuple):
@@ -65,20 +66,21 @@ class VirtualDisk:
     def read_into(self, offset: int, buffer: memoryview) -> int:
         """Fill `buffer` from `offset`; fewer bytes only at the end of the disk.
 
-        Bytes that are neighbours in a file are read in one piece. Raises FileReadFailed (the same read may succeed),
+        Bytes that are near each other in a file are read in one piece. Raises FileReadFailed (the same read may succeed),
         DiskDamaged, and what the file's transport raises.
         """
         length = min(len(buffer), self.size - offset)
         if length <= 0:
             return 0
+        pieces: dict[DiskFile, list[Piece]] = {}
         for segment in _joined(self._segments(offset, offset + length)):
-            piece = buffer[segment.offset - offset :][: segment.length]
+            part = buffer[segment.offset - offset :][: segment.length]
             if segment.layer is None:
-                for at in range(0, len(piece), len(_ZEROS)):
-                    part = piece[at : at + len(_ZEROS)]
-                    part[:] = _ZEROS[: len(part)]
+                clear(part)
             else:
-                segment.layer.file.fill(segment.place, piece)
+                pieces.setdefault(segment.layer.file, []).append(Piece(segment.place, part))
+        for file, wanted in pieces.items():
+            gather(file, wanted)
         return length
 
     def check(self) -> None:
@@ -90,7 +92,7 @@ class VirtualDisk:
         for layer in self._layers:
             try:
                 same = layer.read_state() == layer.state
-            except (NotAVirtualDisk, DiskMissing):
+            except DiskUnsuitable:
                 same = False
             if not same:
                 raise ChainChanged(
@@ -135,11 +137,11 @@ def open_disk(path: str, files: Files) -> VirtualDisk:
     Raises SourceError: NotAVirtualDisk, DiskDamaged, FeatureUnknown, ParentMissing, ParentUnsuitable, DiskMissing,
     FileReadFailed, and what the transport raises.
     """
-    pages = PageCache()
+    pages, logs = PageCache(), Budget()
     layers: list[Layer] = []
     try:
         try:
-            layers.append(_open_layer(path, files, pages))
+            layers.append(_open_layer(path, files, pages, logs))
         except FileNotFoundError:
             raise DiskMissing(path=path) from None
         seen = {_folded(path)}
@@ -150,7 +152,7 @@ def open_disk(path: str, files: Files) -> VirtualDisk:
                     parent=layers[-1].parent.names[0],
                     reason=f"the chain is longer than {_DEEPEST} files",
                 )
-            layers.append(_open_parent(layers[-1], files, pages, seen))
+            layers.append(_open_parent(layers[-1], files, pages, logs, seen))
             seen.add(_folded(layers[-1].file.path))
         return VirtualDisk(layers)
     except BaseException:
@@ -159,18 +161,18 @@ def open_disk(path: str, files: Files) -> VirtualDisk:
         raise
 
 
-def _open_layer(path: str, files: Files, pages: PageCache) -> Layer:
+def _open_layer(path: str, files: Files, pages: PageCache, logs: Budget) -> Layer:
     file = DiskFile(path, files.open(path))
     try:
         if file.size >= len(SIGNATURE) and file.read(0, len(SIGNATURE), "its start") == SIGNATURE:
-            return VhdxLayer(file, pages)
+            return VhdxLayer(file, pages, logs)
         return VhdLayer(file, pages)
     except BaseException:
         file.close()
         raise
 
 
-def _open_parent(child: Layer, files: Files, pages: PageCache, seen: set[str]) -> Layer:
+def _open_parent(child: Layer, files: Files, pages: PageCache, logs: Budget, seen: set[str]) -> Layer:
     """By the first of its names that leads to the right file."""
     assert child.parent is not None  # noqa: S101 - for the type checker
     wrong: ParentUnsuitable | None = None
@@ -181,7 +183,7 @@ def _open_parent(child: Layer, files: Files, pages: PageCache, seen: set[str]) -
             wrong = wrong or ParentUnsuitable(path=child.file.path, parent=path, reason="the chain leads back to it")
             continue
         try:
-            parent = _open_layer(path, files, pages)
+            parent = _open_layer(path, files, pages, logs)
         except (FileNotFoundError, DiskMissing):
             continue
         if parent.kind != child.kind:

@@ -17,10 +17,25 @@ from rehost.sources.vhd._files import DiskFile
 from rehost.sources.vhd._header import MIB, Header
 
 _SECTOR = 4096
-_LARGEST_LOG = 16 * MIB
-_MOST_DESCRIPTORS = 1 << 16  # of all entries that are replayed; a log of 1 MiB has room for 32,000
-_MOST_BYTES = 12 * MIB  # of sectors that are kept
+_LARGEST_LOG = 8 * MIB
+_MOST_DESCRIPTORS = 1 << 15  # of all entries that are replayed
 _FARTHEST = 1 << 62  # bytes; past this no file ends
+
+
+class Budget:
+    """Bytes that the logs of all files of a chain may take together."""
+
+    def __init__(self, limit: int = _LARGEST_LOG) -> None:
+        self._left = self._limit = limit
+
+    def spend(self, size: int, file: DiskFile) -> None:
+        self._left -= size
+        if self._left < 0:
+            raise FeatureUnknown(
+                path=file.path,
+                reason=f"the logs of its chain are not empty and change more than {self._limit >> 20} MiB, which is too much to "
+                "be replayed in memory; start and stop its machine once, or",
+            )
 
 
 class _Entry(NamedTuple):
@@ -56,7 +71,7 @@ class LogPatches:
             buffer[low - offset : high - offset] = self._sectors[at][low - at : high - at]
 
 
-def replayed(file: DiskFile, header: Header) -> LogPatches:
+def replayed(file: DiskFile, header: Header, budget: Budget) -> LogPatches:
     """What the active sequence of the log changes. Raises DiskDamaged, FeatureUnknown, FileReadFailed."""
     if not header.log_length:
         raise file.damaged("its log", "it is to be replayed and has no bytes")
@@ -64,7 +79,7 @@ def replayed(file: DiskFile, header: Header) -> LogPatches:
         raise FeatureUnknown(
             path=file.path,
             reason=f"its log of {header.log_length >> 20} MiB is not empty and too long to be replayed in memory "
-            f"({_LARGEST_LOG >> 20} MiB are the most); attach it to its machine once, or",
+            f"({_LARGEST_LOG >> 20} MiB are the most); start and stop its machine once, or",
         )
     log = _Log(file, header)
     entries = log.active()
@@ -74,7 +89,7 @@ def replayed(file: DiskFile, header: Header) -> LogPatches:
         raise file.damaged(
             "its log", f"the file was {head.flushed} bytes long and has {file.size}: it has been cut off"
         )
-    return log.patches(entries, head)
+    return log.patches(entries, head, budget)
 
 
 class _Log:
@@ -181,18 +196,17 @@ class _Log:
         first = self._ring[offset : offset + length]
         return first + self._ring[: length - len(first)]
 
-    def patches(self, offsets: list[int], head: _Entry) -> LogPatches:
+    def patches(self, offsets: list[int], head: _Entry, budget: Budget) -> LogPatches:
         """From the newest change to the oldest, so that each byte is settled by the first that touches it."""
         zeros: list[tuple[int, int]] = []
         sectors: dict[int, bytes] = {}
-        size, total = max(self._file.size, head.last), 0
+        size = max(self._file.size, head.last)
+        if sum(entry.descriptors for position in offsets if (entry := self.entries[position])) > _MOST_DESCRIPTORS:
+            raise self._file.damaged("its log", f"it has more than {_MOST_DESCRIPTORS} changes to be replayed")
         for position in reversed(offsets):
             entry = self.entries[position]
             assert entry is not None  # noqa: S101 - for the type checker
             data = bytearray(self._piece(position, entry.length))
-            total += entry.descriptors
-            if total > _MOST_DESCRIPTORS:
-                raise self._file.damaged("its log", f"it has more than {_MOST_DESCRIPTORS} changes to be replayed")
             at = entry.length
             for kind, trailing, leading, offset, _sequence in reversed(list(_descriptors(data, entry))):
                 if kind == b"zero":
@@ -203,8 +217,7 @@ class _Log:
                 size = max(size, offset + _SECTOR)
                 if offset in sectors or _covered(zeros, offset):
                     continue
-                if len(sectors) * _SECTOR >= _MOST_BYTES:
-                    raise self._file.damaged("its log", f"it changes more than {_MOST_BYTES >> 20} MiB")
+                budget.spend(_SECTOR, self._file)
                 sectors[offset] = (
                     leading.to_bytes(8, "little") + data[at + 8 : at + _SECTOR - 4] + trailing.to_bytes(4, "little")
                 )

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from rehost.sources.vhd._files import DiskFile
 from rehost.sources.vhd._header import MIB, read_header, read_metadata, read_regions
 from rehost.sources.vhd._layer import PARENT, ZEROS, ParentLink, Span, merged, runs
-from rehost.sources.vhd._log import replayed
+from rehost.sources.vhd._log import Budget, replayed
 from rehost.sources.vhd._pages import PAGE_SIZE, PageCache
 
 # 2.5.1.1. What is undefined or unmapped reads as zeros, as in QEMU and as the section allows; the parent is not asked.
@@ -25,11 +25,11 @@ _NAMES = ("relative_path", "volume_path", "absolute_win32_path")
 class VhdxLayer:
     kind = "VHDX"
 
-    def __init__(self, file: DiskFile, pages: PageCache) -> None:
+    def __init__(self, file: DiskFile, pages: PageCache, logs: Budget) -> None:
         """Raises DiskDamaged, FeatureUnknown, FileReadFailed."""
         header = read_header(file)
         if header.log is not None:
-            file.patch(replayed(file, header))
+            file.patch(replayed(file, header, logs))
         self._table, metadata_region, taken = read_regions(file, header)
         metadata = read_metadata(file, metadata_region)
         self._taken = [(region.offset, region.end, region.name) for region in taken]

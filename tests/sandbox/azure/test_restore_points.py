@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import struct
 import subprocess
 import sys
@@ -126,6 +127,26 @@ def test_how_consistent_it_is(cloud: AzureCloud, client: Client, os_type: str, p
     assert client.restore_point("points", "one", None).consistency_mode == mode
 
 
+def test_writers_that_fail(cloud: AzureCloud, client: Client) -> None:
+    machine = cloud.add_machine("web", [MIB], os_type="Windows")
+    machine.set_writers(False)
+    client.collection("points", machine.id)
+    assert client.restore_point("points", "one", None).consistency_mode == "FileSystemConsistent"
+
+
+def test_a_role_needs_the_disks_too(cloud: AzureCloud, client: Client) -> None:
+    machine = cloud.add_machine("web", [MIB])
+    cloud.settings.role = {"Actions": ["Microsoft.Compute/restorePointCollections/*"]}
+    with pytest.raises(HttpResponseError, match="virtualMachines/read") as error:
+        client.collection("points", machine.id)
+    assert refused(error) == (403, "LinkedAuthorizationFailed")
+    cloud.settings.role = {"Actions": ["Microsoft.Compute/restorePointCollections/*", "Microsoft.Compute/*/read"]}
+    client.collection("points", machine.id)
+    with pytest.raises(HttpResponseError, match="disks/beginGetAccess/action") as error:
+        client.restore_point("points", "one")
+    assert refused(error) == (403, "LinkedAuthorizationFailed")
+
+
 def test_an_agent_that_does_not_answer(cloud: AzureCloud, client: Client) -> None:
     machine = cloud.add_machine("web", [MIB], agent=False)
     client.collection("points", machine.id)
@@ -208,3 +229,24 @@ def test_a_raw_file_is_followed(cloud: AzureCloud, client: Client, tmp_path: Pat
     changed, cleared = client.blob(second).get_page_range_diff_for_managed_disk(first)
     assert [each["start"] for each in changed] == [MIB, 3 * MIB]
     assert [each["start"] for each in cleared] == [0, 2 * MIB]
+
+
+def test_nothing_is_lost_where_azurite_fails(
+    cloud: AzureCloud, client: Client, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    raw = tmp_path / "disk.raw"
+    raw.write_bytes(bytes(MIB))
+    machine = cloud.add_machine("web", [raw])
+    client.snapshot("one", machine.disks[0].id)
+    machine.write(0, 65536, b"later")
+    for connection, _ in cloud.azurite._idle:
+        connection.sock.shutdown(socket.SHUT_RDWR)
+    with pytest.raises(HttpResponseError) as error:
+        client.snapshot("two", machine.disks[0].id)
+    assert error.value.status_code == 500
+    assert "Azurite did not answer" in capfd.readouterr().err
+    client.snapshot("two", machine.disks[0].id)
+    first, second = client.access("one"), client.access("two")
+    changed, _ = client.blob(second).get_page_range_diff_for_managed_disk(first)
+    assert [each["start"] for each in changed] == [65536]
+    assert client.blob(second).download_blob(65536, 5).readall() == b"later"
