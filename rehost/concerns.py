@@ -128,6 +128,7 @@ _ALL = [
         ("azure-arm64", WARNING, "its processor is an ARM64, which VM import does not take", "choose Graviton, and `conversion: register`"),
         ("azure-slow-snapshot", INFO, "snapshots of Ultra and Premium SSD v2 disks can be read only when Azure has copied them", "nothing; `snapshotTimeout` has to be long enough"),
         ("azure-customer-key", INFO, "a disk is encrypted with a key of yours in Key Vault", "keep the key until the migration is done"),
+        ("azure-restore-points", INFO, "Azure supports a crash-consistent restore point an hour, an application-consistent one every three", "a schedule of some hours"),
         ("azure-temporary-disk", INFO, "its temporary disk stays behind", "put what is there on another disk"),
         ("azure-marketplace", INFO, "it was made of an image of the Marketplace, whose licence does not move", "ask its vendor"),
         ("azure-license", INFO, "it uses a licence of your own", "set `image: {license: byol}` if it may be used in AWS"),

@@ -95,6 +95,13 @@ def _moment(machine: MachineRecord) -> Iterator[Concern]:
             "storage and no Ultra or Premium SSD v2 disk, others an agent",
             "install the Azure VM agent, or shut the machine down for its runs",
         )
+    if data:
+        yield Concern(
+            "azure-restore-points",
+            Severity.INFO,
+            "it has several disks, and Azure supports one restore point of them an hour (every three hours with quiescing)",
+            "give it a schedule of some hours",
+        )
     if way is _ways.Way.CRASH and len(data) > 1 and _new_generation(machine.size_name):
         yield Concern(
             "azure-disks-apart",

@@ -79,7 +79,7 @@ def _written(client: Client, disk: DiskRecord, since: ChangePosition) -> bool | 
 
 
 def _command(client: Client, machine_id: str, command: str, doing: str, **query: str) -> None:
-    """Raises CommandRefused, ResourceGone."""
+    """What another one did meanwhile is as good: the state counts. Raises CommandRefused, ResourceGone."""
     what = f"{doing} {machine_id.rpartition('/')[2]}"
     try:
         if command == "powerOff" and not query:
@@ -87,7 +87,12 @@ def _command(client: Client, machine_id: str, command: str, doing: str, **query:
         else:
             client.call("POST", f"{machine_id}/{command}", COMPUTE, what, timeout=_SECONDS, query=query)
     except CallRefused as error:
+        if _inventory.power(client, machine_id) in _WANTED[command]:
+            return
         told = error.attributes
         raise CommandRefused(
             place=client.config.place, command=what, reason=told["reason"], kind=told["code"]
         ) from error
+
+
+_WANTED = {"powerOff": _OFF, "deallocate": ("deallocated",), "start": ("running",)}

@@ -165,6 +165,11 @@ def _restore_point(client: Client, machine: MachineRecord, place: Place, way: Wa
     try:
         _create(client, machine, resource, way)
     except CallRefused as error:
+        if machine.off:
+            # At a cutover that cannot wait for an hour: single snapshots are of one moment as well, though perhaps no difference is told.
+            log.warning("no restore point can be taken; taking snapshots", server=machine.name, reason=str(error))
+            _points.remove(client, [resource])
+            return _snapshots(client, machine, place, run)
         if way is not Way.APPLICATION or any(each in error.attributes["code"].lower() for each in _BEYOND_GUEST):
             raise
         if quiesce is Quiesce.REQUIRE:

@@ -2,7 +2,7 @@
 
 Azure has two: incremental snapshots of single disks, and restore points of all of a machine's disks at once. Differences are told
 between two snapshots of a disk, and between two restore points of it (both have a family id, in which Get Page Range Diff works:
-Snapshots - Get, Disk Restore Point - Get), not across; so a machine keeps to one kind as far as it can.
+Snapshots - Get, Disk Restore Point - Get); that both are of one family is not said, so a machine keeps to one kind as far as it can.
 """
 
 from __future__ import annotations
