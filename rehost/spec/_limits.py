@@ -12,7 +12,13 @@ from rehost.spec._findings import Finding, short
 from rehost.spec._merge import Merged
 
 #: By type of source: the keys of a locator that it understands.
-LOCATORS = {"images": ("name", "path", "disks"), "qemu": ("name",), "vsphere": ("name", "uuid", "moref", "path")}
+LOCATORS = {
+    "images": ("name", "path", "disks"),
+    "qemu": ("name",),
+    "vsphere": ("name", "uuid", "moref", "path"),
+    "hyperv": ("name", "uuid", "host"),
+    "azure": ("name", "resourceGroup", "id"),
+}
 #: EC2 user guide, "Tag restrictions": 50 a resource; Name and rehost's own (stack, server, run, token) are among them.
 TAGS = 50 - 5
 #: EC2 instance types guide, "Naming conventions": after the generation, i is Intel, a is AMD, g is Graviton.
