@@ -11,7 +11,7 @@ from providers._going_back import sources_back
 from providers._provider import Props, RehostProvider, changed, diff, failure, plain, said_plainly
 from providers._stack import Stack, stack
 from rehost.aws import AwsError
-from rehost.connector import end_replication, remove_job, settle
+from rehost.connector import end_replication, forget_base, remove_job, settle
 from rehost.control import JobSpec, JobState
 from rehost.sources import DiscoveredServer, Severity, SourceError, open_source
 
@@ -83,8 +83,16 @@ class ReplicationJobProvider(RehostProvider):
             remove_job(
                 here.control, here.aws, id, on_progress=lambda line: print(f"{props['server']}: {line}", flush=True)
             )
+            _forget(here, id)
 
         said_plainly(f"server {props['server']}", remove)
+
+
+def _forget(here: Stack, job_id: str) -> None:
+    """Let the source go of what it keeps for a next run. Connectors of their own do it themselves, where they reach it."""
+    job = here.control.jobs.find(job_id)
+    if here.embedded and job is not None and (trouble := forget_base(here.control, job, base=here.settings.root)):
+        print(f"{job.spec.server}: {trouble}", flush=True)
 
 
 def _inspected(here: Stack, props: Props) -> tuple[list[CheckFailure], list[int]]:
@@ -152,6 +160,7 @@ def _put(here: Stack, props: Props) -> str:
     if spec.ended:
         gone = end_replication(here.control, here.aws, job.id, on_progress=lambda line: print(f"{spec.server}: {line}"))
         print(f"{spec.server}: replication has ended; {len(gone)} superseded images went", flush=True)
+        _forget(here, job.id)
     else:
         here.ensure_connector(spec.source_name)
     return job.id

@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from tools import actionlint, coldsnap, vsphere_sim
+from tools import actionlint, azurite, coldsnap, vsphere_sim
 from tools._errors import SetupError
 from tools._paths import ROOT, VENV
 from tools._progress import Progress
@@ -28,6 +28,12 @@ WANTED = (
     ("nbdkit", "nbdkit", "the NBD client is tested against qemu-nbd alone"),
     ("mke2fs", "e2fsprogs", "the demo's machines cannot be made"),
     ("mcopy", "mtools", "it is fetched for the demo's machines"),
+    ("smbd", "samba", "no Hyper-V host: its disks are read over SMB"),
+    ("krb5kdc", "krb5-kdc", "Hyper-V is logged in to by NTLM and certificates alone"),
+    ("kadmin.local", "krb5-admin-server", "the same"),
+    ("krb5-config", "libkrb5-dev", "the same: set-up builds Kerberos for Python against it"),
+    ("faketime", "faketime", "a clock that differs from the domain's is not tested"),
+    ("npm", "npm", "no Azure (its blobs are in Azurite), and no language server of YAML"),
     ("chromium", "chromium", "`rehost report`'s page is not looked at in a browser"),
     ("/usr/lib/postgresql/*/bin/postgres", "postgresql", "the control plane is tested on SQLite alone"),
 )
@@ -54,6 +60,10 @@ def _report(progress: Progress, variables: dict[str, str]) -> None:
         vsphere_sim.ensure(progress)
     except SetupError as error:
         progress.warn(f"  the vsphere source is not tested: {error}")
+    try:
+        azurite.ensure(progress)
+    except SetupError as error:
+        progress.warn(f"  the azure source is not tested: {error}")
     try:
         actionlint.ensure(progress)
     except SetupError as error:

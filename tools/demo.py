@@ -29,7 +29,12 @@ FOLDER = ROOT / "build" / "demo"
 CACHE = ROOT / ".cache"
 MESSAGE = "written on the source disk in act 5"
 #: What SOURCE=... may be beside `images`: the module whose `demo(keep)` makes that demo.
-LIVE = {"qemu": "tools.demo_qemu", "vsphere": "tools.demo_vsphere"}
+LIVE = {
+    "qemu": "tools.demo_qemu",
+    "vsphere": "tools.demo_vsphere",
+    "hyperv": "tools.demo_hyperv",
+    "azure": "tools.demo_azure",
+}
 #: What SCENARIO=... may be, and the class that plays it.
 SCENARIOS = {"shop": "tools.demo_shop:ShopDemo", "gitops": "tools.demo_gitops:GitopsDemo"}
 CONSOLE_SECONDS = 90  # a guest without KVM takes 4 to 40 s to boot on two cores

@@ -9,6 +9,7 @@ what was interrupted is taken up again. Several at once wait for each other.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import sysconfig
 import time
@@ -22,6 +23,7 @@ from tools._process import ask, watch
 from tools._progress import Progress, Step
 
 _REQUIREMENTS = ROOT / "requirements" / "dev.txt"
+_KERBEROS = ROOT / "requirements" / "kerberos.txt"
 _STAMP = VENV / "rehost-setup.json"
 _PYTHON = VENV / "bin" / "python"
 
@@ -36,6 +38,7 @@ def wanted() -> dict[str, str]:
         # Scripts in an environment carry its path: one that was moved is made anew.
         "environment": digest(_FORMAT, str(ROOT)),
         "packages": digest(_FORMAT, _REQUIREMENTS),
+        "kerberos": digest(_FORMAT, _KERBEROS) if _kerberos_is_here() else "left out",
         # An editable install knows the top-level packages by name.
         "project": digest(_FORMAT, ROOT / "pyproject.toml", ROOT / "requirements" / "runtime.in", *packages),
     }
@@ -56,6 +59,7 @@ def prepare(progress: Progress) -> None:
         stages: dict[str, Callable[[Progress], None]] = {
             "environment": _make_environment,
             "packages": _install_packages,
+            "kerberos": _install_kerberos,
             "project": _install_project,
         }
         for name, stage in stages.items():
@@ -96,6 +100,22 @@ def _install_packages(progress: Progress) -> None:
             step.update("installing" if line.startswith("Installing") else f"{seen} of {total} fetched")
 
         _pip(step, "--require-hashes", "-r", str(_REQUIREMENTS), on_line=count)
+
+
+def _kerberos_is_here() -> bool:
+    """Whether the system's library can be built against."""
+    return shutil.which("krb5-config") is not None and shutil.which("cc") is not None
+
+
+def _install_kerberos(progress: Progress) -> None:
+    """Nothing else needs it: where it does not come about, that is said, and set-up goes on."""
+    if not _kerberos_is_here():
+        return
+    try:
+        with progress.step("Building Kerberos for the Hyper-V source", "one to four minutes, once") as step:
+            _pip(step, "--no-deps", "--require-hashes", "-r", str(_KERBEROS))
+    except SetupError as error:
+        progress.warn(f"  Without Kerberos; all else works (docs/sources/hyperv.md). {error}")
 
 
 def _install_project(progress: Progress) -> None:

@@ -11,6 +11,7 @@ from rehost.aws._errors import NotFound, Refused, TooSlow, translated
 from rehost.aws._session import Session
 from rehost.aws._tags import RUN_TAG, STACK_TAG, from_list, require_ours, specification, to_list
 from rehost.aws._users import image_users
+from rehost.limits import DEFAULT_VOLUME
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ def _mapping(disk: DiskImage) -> dict[str, Any]:
         "SnapshotId": disk.snapshot_id,
         "VolumeSize": disk.size_gib,
         "DeleteOnTermination": True,
-        "VolumeType": "gp3",
+        "VolumeType": DEFAULT_VOLUME["register"],
     }
     return {"DeviceName": disk.device, "Ebs": volume}
 

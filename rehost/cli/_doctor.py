@@ -1,4 +1,4 @@
-"""`rehost doctor`: what is missing on this machine, and what that costs."""
+"""`rehost doctor`: what is missing on this machine, and what that costs; with a source, its self-test."""
 
 from __future__ import annotations
 
@@ -34,6 +34,8 @@ _PROGRAMS = (
     ("mke2fs", "e2fsprogs", "`make demo` cannot make its machines' file systems", False),
     ("mcopy", "mtools", "`make demo` cannot make its machine bootable", False),
     ("initdb", "postgresql", "the tests leave PostgreSQL out (the product needs only a database's URL)", False),
+    ("smbd", "samba", "the tests of Hyper-V and `make demo SOURCE=hyperv` have no file server", False),
+    ("npm", "npm", "no Azurite: the tests of Azure and `make demo SOURCE=azure` are left out", False),
     ("coldsnap", None, "the tests leave coldsnap out; `make coldsnap` builds it where cargo is", False),
 )
 
@@ -48,12 +50,31 @@ class Check:
 
 
 def doctor(
+    source: Annotated[
+        str | None, typer.Argument(help="A source of the spec, to be tested; this machine's programs without.")
+    ] = None,
+    server: Annotated[
+        str | None, typer.Argument(help="One of its servers: two points in time of it are taken.")
+    ] = None,
+    specs: Annotated[Path, typer.Option(help="The folder with the spec's YAML files.")] = Path("migration_specs"),
+    quiesce: Annotated[
+        str | None, typer.Option(help="none, try or require; default: as the spec has it for the server, else try.")
+    ] = None,
+    sample: Annotated[int, typer.Option(min=1, help="MiB of what is allocated that are read twice.")] = 256,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before points in time are taken.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False,
 ) -> None:
-    """Say what is missing on this machine, what that costs, and how to get it.
+    """Say what is missing on this machine, what that costs, and how to get it; or whether a source works as it should.
 
-    Exit code 1 where something is missing without which nothing works. Example: [dim]rehost doctor[/]
+    With SOURCE: its entry, whether it is reached and takes the credentials, its servers and their concerns; it is only asked.
+    With SERVER, too: two points in time, their bytes and what changed between them, and that nothing is left behind.
+    Exit code 0 where all is well, 1 where something is missing or failed, 2 where the spec or the command line is wrong.
+    Example: [dim]rehost doctor dc1 web-01[/]
     """
+    if source is not None:
+        from rehost.cli._doctor_source import examine
+
+        examine(source, server, specs=specs, quiesce=quiesce, sample_mib=sample, yes=yes, as_json=as_json)
     checks = list(_checks())
     if as_json:
         print_json({"checks": [asdict(check) for check in checks]})

@@ -15,6 +15,11 @@ from rehost.sources import Concern, DiscoveredServer, Severity
 _WIDTH = 110
 _NAME = 100  # characters of a name in a spec
 #: Concerns that an option of the entry answers.
+_LINUX = re.compile(
+    r"linux|ubuntu|debian|centos|fedora|rhel|red ?hat|suse|sles|oracle|rocky|alma|photon|coreos|flatcar|mariner|amazon"
+)
+#: What some reader of YAML takes for a number, beyond what PyYAML quotes: YAML 1.2 needs no dot before an exponent, and has 0o17.
+_NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|0o[0-7]+|0x[0-9a-fA-F]+")
 _REGISTER = frozenset({"too-many-disks", "disk-too-large-for-import"})
 
 
@@ -53,6 +58,8 @@ def _entry(source: str, name: str, server: DiscoveredServer) -> list[str]:
     image = _image(server)
     if image:
         body.append(f"    image: {flow(image)}")
+    if _boots_by_uefi(server) and "bootMode" not in image:
+        about += _comment("It boots by uefi: add image: {bootMode: uefi, platform: linux}, or platform: windows.")
     if refused(server):
         body = [f"  # {line[2:]}" for line in body]
     return [*about, *body]
@@ -62,9 +69,25 @@ def _image(server: DiscoveredServer) -> Mapping[str, str]:
     options = {}
     if any(each.id in _REGISTER for each in server.concerns):
         options["conversion"] = "register"
-    if server.facts.get("firmware") == "uefi":
-        options["bootMode"] = "uefi"
+    if _boots_by_uefi(server):
+        registered, platform = "conversion" in options, platform_of(server.facts)
+        if registered or platform:
+            options["bootMode"] = "uefi"
+        if platform and not registered:  # VM import has to be told, and nobody else may be
+            options["platform"] = platform
     return options
+
+
+def _boots_by_uefi(server: DiscoveredServer) -> bool:
+    return server.facts.get("firmware") == "uefi"
+
+
+def platform_of(facts: Mapping[str, Any]) -> str | None:
+    """`linux` or `windows`, as the source names the guest; None where it does not, or names something else."""
+    told = f"{facts.get('guest') or ''} {facts.get('guestId') or ''}".lower()
+    if "windows" in told:
+        return "windows"
+    return "linux" if _LINUX.search(told) else None
 
 
 def _summary(server: DiscoveredServer) -> str:
@@ -73,6 +96,7 @@ def _summary(server: DiscoveredServer) -> str:
         str(facts.get("guest") or ""),
         f"{facts['cpus']} CPUs" if facts.get("cpus") else "",
         size(int(facts["memoryMib"]) << 20) if facts.get("memoryMib") else "",
+        size(int(facts["memory"])) if facts.get("memory") else "",
         f"disks: {', '.join(size(disk.size) for disk in server.disks)}" if server.disks else "",
         str(facts.get("address") or ""),
         str(facts.get("path") or ""),
@@ -90,10 +114,22 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes what only other readers than PyYAML take for a number."""
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style="'" if _NUMBER.fullmatch(text) else None)
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
+
+
 def flow(value: Mapping[str, Any]) -> str:
     """In one line; what looks like a variable of the spec is none."""
     literal = {name: _literal(each) for name, each in value.items()}
-    text: str = yaml.safe_dump(literal, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False)
+    text: str = yaml.dump(
+        literal, Dumper=_Dumper, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False
+    )
     return text.strip()
 
 
@@ -105,7 +141,8 @@ def _literal(value: Any) -> Any:
 
 def key(name: str) -> str:
     """A name as a key of YAML, which would take some for numbers."""
-    return f'"{name}"' if re.fullmatch(r"[0-9.eE+-]+|true|false|null", name, re.IGNORECASE) else name
+    taken = re.fullmatch(r"[0-9.eE+-]+|true|false|null", name, re.IGNORECASE) or _NUMBER.fullmatch(name)
+    return f'"{name}"' if taken else name
 
 
 def name_for(name: str, taken: set[str]) -> str:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         RunCancelled,
         RunStillActive,
     )
+    from rehost.connector._forgetting import forget_base
     from rehost.connector._image_settings import ImageSettings
     from rehost.connector._launcher import ensure_connector, is_served
     from rehost.connector._patience import Patience
@@ -47,6 +48,7 @@ _HOMES = {
         "RunCancelled",
         "RunStillActive",
     ),
+    "_forgetting": ("forget_base",),
     "_image_settings": ("ImageSettings",),
     "_launcher": ("ensure_connector", "is_served"),
     "_patience": ("Patience",),
@@ -79,6 +81,7 @@ __all__ = [
     "disk_problems",
     "end_replication",
     "ensure_connector",
+    "forget_base",
     "image_problems",
     "is_embedded",
     "is_served",

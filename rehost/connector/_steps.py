@@ -23,7 +23,7 @@ from rehost.connector._settings import ConnectorSettings
 from rehost.connector._spreading import Copied, copy_image, copy_tags, share_image
 from rehost.connector._throttles import Throttles
 from rehost.control import ControlPlane, Image, Job, Run, RunDisk, WholeCopy
-from rehost.sources import FreezeLost, FrozenServer, Quiesce, Source, open_source
+from rehost.sources import FreezeLost, FrozenServer, Quiesce, Source, SourceError, Tidy, open_source
 
 log = structlog.get_logger("rehost.connector")
 
@@ -195,12 +195,32 @@ class RunSteps:
         """Give the point in time up: every disk is copied, or the run has failed. Repeating it is harmless."""
         run, job = self._load(run_id)
         if run.freeze_token is not None:
+            own: dict[str, str] = {disk.key: disk.position for disk in self.control.runs.disks(run_id)}
             try:
-                self._frozen(run, job).release()
+                frozen = self._frozen(run, job)
+                own = {disk.key: disk.position for disk in frozen.disks}
+                frozen.release()
             except FreezeLost as gone:
                 log.info("nothing is left to release", run=run_id, reason=str(gone))
+            self._forget(run, job, own)
         self._held(run_id).close()
         faults.point("released")
+
+    def _forget(self, run: Run, job: Job, own: dict[str, str]) -> None:
+        """Let the source go of what it keeps for changes that nobody will ask for: since a run that failed, or that this one follows."""
+        positions = own
+        if self._copy_of(run.id) is not None:
+            # This run has not ended: the last one that has is the one that it was built on.
+            before = self.control.whole_copies.last(job.id)
+            disks = self.control.runs.disks(before.run_id) if before and before.run_id != run.id else []
+            positions = {disk.key: disk.position for disk in disks}
+        source: object = self._held(run.id).source
+        if not positions or not isinstance(source, Tidy):
+            return
+        try:
+            source.forget(job.spec.locator, positions)
+        except SourceError as error:
+            log.warning("what the source keeps for earlier runs is not removed yet", run=run.id, reason=str(error))
 
     def make_image(self, run_id: str) -> None:
         run, job = self._load(run_id)

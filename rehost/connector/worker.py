@@ -23,6 +23,7 @@ from rehost.connector import workflow
 from rehost.connector._aws_secrets import resolve_from_aws
 from rehost.connector._chores import Chores
 from rehost.connector._databases import is_embedded
+from rehost.connector._forgetting import forget_bases
 from rehost.connector._host import addresses
 from rehost.connector._settings import ConnectorSettings
 from rehost.connector._steps import RunSteps
@@ -190,6 +191,7 @@ class Connector:
             try:
                 for snapshot_id in sweep(self.control, self.steps.aws_for, self.settings.sources):
                     self.steps.manifests.discard(snapshot_id)
+                forget_bases(self.control, self.settings.sources, base=self.settings.base)
             except ControlError as error:
                 log.warning("leftovers could not be looked for", error=str(error))
 

@@ -228,6 +228,7 @@ whole_copies = sa.Table(
     sa.Column("taken_at", Utc, nullable=False),
     sa.Column("image_id", sa.String(64)),
     sa.Column("image_key", sa.String(64)),
+    sa.Column("forgotten", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 
 copy_regions = sa.Table(

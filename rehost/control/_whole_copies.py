@@ -11,8 +11,9 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from rehost.control._database import Database
-from rehost.control._records import RunState
-from rehost.control._tables import runs, whole_copies
+from rehost.control._jobs import job_of
+from rehost.control._records import JobState, RunState
+from rehost.control._tables import jobs, runs, whole_copies
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class WholeCopy:
     taken_at: datetime  # its point in time
     image_id: str | None  # one that was made of it and is still to be offered
     image_key: str | None  # a digest of what the image was made with
+    forgotten: bool = False  # its source keeps nothing any more to tell changes since it
 
 
 class WholeCopies:
@@ -54,6 +56,20 @@ class WholeCopies:
         ended = runs.c.state.in_([RunState.COMPLETED, RunState.FAILED])
         return self._first(sa.and_(runs.c.job_id == job_id, ended))
 
+    def unneeded(self) -> list[str]:
+        """Jobs that have ended, and whose source has not been told so: ids."""
+        known = sa.select(runs.c.job_id).join(whole_copies, whole_copies.c.run_id == runs.c.id)
+        query = sa.select(jobs).where(jobs.c.id.in_(known.where(whole_copies.c.forgotten == sa.false())))
+        with self._db.read() as connection:
+            found = [job_of(row) for row in connection.execute(query)]
+        return sorted(job.id for job in found if job.state is JobState.DELETED or job.spec.ended)
+
+    def forget(self, job_id: str) -> None:
+        """Record that the source keeps nothing any more for the job's runs so far. Repeating it is harmless."""
+        of_job = sa.select(runs.c.id).where(runs.c.job_id == job_id)
+        with self._db.write() as connection:
+            connection.execute(sa.update(whole_copies).where(whole_copies.c.run_id.in_(of_job)).values(forgotten=True))
+
     def _first(self, condition: sa.ColumnElement[bool]) -> WholeCopy | None:
         query = (
             sa.select(whole_copies, runs.c.job_id, runs.c.state)
@@ -67,5 +83,12 @@ class WholeCopies:
         if row is None:
             return None
         return WholeCopy(
-            row.run_id, row.job_id, RunState(row.state), row.copied_at, row.taken_at, row.image_id, row.image_key
+            row.run_id,
+            row.job_id,
+            RunState(row.state),
+            row.copied_at,
+            row.taken_at,
+            row.image_id,
+            row.image_key,
+            row.forgotten,
         )

@@ -18,7 +18,13 @@ from rehost.importers._remarks import Kind, Remark
 from rehost.importers._values import fitting, shown
 
 #: By type of source: the keys of a locator that it understands.
-_LOCATORS = {"vsphere": ("uuid", "path", "moref", "name"), "images": ("name", "path", "disks"), "qemu": ("name",)}
+_LOCATORS = {
+    "vsphere": ("uuid", "path", "moref", "name"),
+    "hyperv": ("uuid", "name"),
+    "azure": ("id", "name"),
+    "images": ("name", "path", "disks"),
+    "qemu": ("name",),
+}
 _AUTO = "no instance type is given: auto is the smallest that has the CPUs and memory of the source"
 
 
@@ -64,6 +70,10 @@ def existing_in(folder: Path, *, replaced: Callable[[str], bool]) -> Existing:
         ),
         sources={each: estate.sources[each].config for each in names["sources"]},
     )
+
+
+def _place(config: Mapping[str, Any]) -> object:
+    return config.get("endpoint") or config.get("scvmm", {}).get("endpoint")
 
 
 def _machine(source: str, locator: Mapping[str, Any]) -> tuple[str, str]:
@@ -124,15 +134,11 @@ class _Assembly:
         return self.made
 
     def _known(self, found: SourceFound) -> str | None:
-        """The same vCenter, or folder, among the sources that the spec has."""
+        """The same vCenter, host, or folder, among the sources that the spec has."""
         for name, config in self.existing.sources.items():
             if config["type"] != found.settings["type"]:
                 continue
-            if (
-                name == found.wanted
-                if config["type"] == "images"
-                else config.get("endpoint") == found.settings["endpoint"]
-            ):
+            if name == found.wanted if config["type"] == "images" else _place(config) == _place(found.settings):
                 return name
         return None
 

@@ -5,6 +5,7 @@ What was printed before the service ended is all there is: nothing is asked of A
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,8 +19,10 @@ from rehost.importers._remarks import Kind
 from rehost.importers._sms_apps import Apps
 from rehost.importers._sms_fields import IGNORED, NO_PLACE
 from rehost.importers._values import fitting, shown
-from rehost.importers._vcenters import vcenter
+from rehost.importers._vcenters import hyperv, vcenter
 
+_HYPERV = frozenset({"HYPERV-MANAGER", "SCVMM"})
+_GUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _ENDED = frozenset({"DELETED", "DELETING"})
 _FAILED = frozenset({"FAILED", "FAILING", "PAUSED_ON_FAILURE"})
 #: What each command's output is known by: its keys, and whether they are about servers, jobs or applications.
@@ -156,11 +159,13 @@ class _Sms:
             self.inventory.tell(
                 Kind.NOTE, "its replication job was deleted or had failed", name, field="replicationJobTerminated"
             )
-        machine = Machine(name, where, "", _locators(moref, path, vm.text("vmName")))
+        machine = Machine(name, where, "", _locators(kind, moref, path, vm.text("vmName")))
         machine.comments.append(f"SMS: {server}" + (f", {moref}" if moref else "") + (f", {path}" if path else ""))
         manager, unique = vm.text("vmManagerName"), address.text("vmManagerId")
         if self.options.source is not None or kind in ("VSPHERE", ""):
             machine.source = vcenter(self.inventory, manager, unique=unique) if vm.text("vmName") else ""
+        elif kind in _HYPERV:
+            machine.source = hyperv(self.inventory, manager, scvmm=kind == "SCVMM", unique=unique)
         else:
             machine.refused = f"it is a machine of {shown(kind)}, which is no type of source here; export its disks into a folder, and import with --source"
         if not vm.text("vmName"):
@@ -271,8 +276,12 @@ def _kind_of(document: Any, path: Path) -> str:
     return kind
 
 
-def _locators(moref: str, path: str, name: str) -> dict[str, Any]:
+def _locators(kind: str, moref: str, path: str, name: str) -> dict[str, Any]:
     """A path is what a reviewer can read, and cannot mean another machine of a vCenter that was set up anew, as a moref could."""
+    if kind in _HYPERV:
+        # SCVMM's id of a machine is its own; the host's is the machine's.
+        known = {"uuid": moref} if kind == "HYPERV-MANAGER" and _GUID.fullmatch(moref) else {}
+        return {**known, "name": name}
     found = {}
     if path.startswith("/"):
         # The catalog begins at the root folder, vSphere's own paths below it.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rehost.blocks import BLOCK_SIZE
+from rehost.limits import DEFAULT_VOLUME
 from rehost.plan._known import Known, KnownServer
 from rehost.plan._movement import Movement
 from rehost.plan._preview import Resource
@@ -15,8 +16,6 @@ from rehost.plan._prices import Prices, RegionPrices
 from rehost.text import named
 
 GIB = 1 << 30
-#: What an image's volumes are unless a launch config says otherwise (rehost.aws, RegisterImage).
-_VOLUME = "gp3"
 PARTS = ("instances", "volumes", "snapshots", "blocks")
 
 
@@ -118,7 +117,9 @@ class _Month:
 
     def of(self, job: Mapping[str, Any], instance: Mapping[str, Any]) -> Monthly:
         if instance:
-            self._instance(instance)
+            image = job.get("image")  # without a job in the preview, it stays as it is
+            conversion = image.get("conversion") if image is not None else self.here.conversion
+            self._instance(instance, DEFAULT_VOLUME[conversion or "import"])
         if job:
             self._snapshots(job)
         return Monthly(self.parts, frozenset(self.lacks))
@@ -126,7 +127,7 @@ class _Month:
     def _lack(self, what: str) -> None:
         self.lacks.add((what, self.server))
 
-    def _instance(self, instance: Mapping[str, Any]) -> None:
+    def _instance(self, instance: Mapping[str, Any], usual_volume: str) -> None:
         kind = instance.get("instanceType")
         if instance.get("started", True):
             price = self.table.instance_hour.get(str(kind))
@@ -137,7 +138,7 @@ class _Month:
         total = 0.0
         for number, size in enumerate(self.here.disks, 1):
             volumes = instance.get("volumes") or {}
-            type_ = volumes.get(f"disk-{number}", {}).get("type") or instance.get("volumeType") or _VOLUME
+            type_ = volumes.get(f"disk-{number}", {}).get("type") or instance.get("volumeType") or usual_volume
             price = self.table.volume_gb_month.get(type_)
             if price is None:
                 self._lack(f"volumes of type {type_}")

@@ -30,6 +30,7 @@ class KnownServer:
     images: tuple[Image, ...] = ()  # that exist, newest first
     pinned: frozenset[str] = frozenset()
     is_replicating: bool = False
+    conversion: str | None = None  # of its images
 
     @property
     def size(self) -> int | None:
@@ -94,6 +95,7 @@ def _server(
         images=tuple(images),
         pinned=frozenset(control.images.pinned(status.job.id)) if images else frozenset(),
         is_replicating=not status.job.spec.ended,
+        conversion=status.job.spec.image.get("conversion", "import"),
     )
 
 

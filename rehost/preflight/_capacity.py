@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rehost.aws import SERVER_TAG, STACK_TAG, LiveInstance
+from rehost.connector import ImageSettings
+from rehost.limits import DEFAULT_VOLUME
 from rehost.preflight._facts import Facts
 from rehost.preflight._finding import Raw
 from rehost.preflight._plan import ApplicationPlan, ServerPlan
@@ -37,8 +39,6 @@ _VOLUME_QUOTAS = {
     "st1": "L-82ACEF56", "sc1": "L-17AF77E8", "standard": "L-9CF3C2EB",
 }  # fmt: skip
 _SNAPSHOT_QUOTA = "L-309BACF6"
-#: What RegisterImage and ImportImage give a volume where no launch config says otherwise.
-_DEFAULT_VOLUME = "gp2"
 _GIB, _TIB = 1 << 30, 1 << 40
 
 
@@ -94,8 +94,9 @@ def needs_of(
         quota = vcpu_quota(view.name) if view and not launch.host else None
         if view and quota:
             needs.vcpus[quota] += view.vcpus
+        usual = DEFAULT_VOLUME["import" if ImageSettings(server.image).is_import else "register"]
         for number, size in enumerate(sizes.get(server.name, ()), 1):
-            needs.volumes[launch.volumes.get(f"disk-{number}") or launch.volume_type or _DEFAULT_VOLUME] += size
+            needs.volumes[launch.volumes.get(f"disk-{number}") or launch.volume_type or usual] += size
     needs.snapshots = sum(len(sizes.get(each.name, ())) * (each.keep_images + 1) for each in plan.servers)
     return needs, waiting
 

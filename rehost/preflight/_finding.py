@@ -10,7 +10,7 @@ from rehost.concerns import ERROR, KINDS, SEVERITIES, WARNING
 from rehost.text import named
 
 #: Concerns of these parts come from a source: an error there refuses the server, whatever anybody ignores.
-_OF_SOURCES = frozenset({"source", "images", "qemu", "vsphere", "hyperv"})
+_OF_SOURCES = frozenset({"source", "images", "qemu", "vsphere", "hyperv", "azure"})
 
 
 @dataclass(frozen=True)

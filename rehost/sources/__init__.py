@@ -37,6 +37,7 @@ from rehost.sources._protocol import (
     Quiesce,
     Severity,
     Source,
+    Tidy,
 )
 from rehost.sources._registry import SOURCE_TYPES, open_source
 from rehost.sources.qemu import QemuSource
@@ -78,5 +79,6 @@ __all__ = [
     "SourceConfigInvalid",
     "SourceError",
     "SourceUnavailable",
+    "Tidy",
     "open_source",
 ]

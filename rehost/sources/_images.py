@@ -26,7 +26,7 @@ from rehost.sources._errors import (
 )
 from rehost.sources._image_file import check_suitable, open_disk
 from rehost.sources._image_freeze import Cloner, Disk, form_of, freeze_images, written_since
-from rehost.sources._image_frozen import FrozenImages, open_frozen, parse_token
+from rehost.sources._image_frozen import OWN_PREFIX, FrozenImages, open_frozen, parse_token
 from rehost.sources._image_layers import DRIVERS, layers_of
 from rehost.sources._image_qemu import virtual_size
 from rehost.sources._ovf import is_ova, ova_disks, ovf_disks
@@ -143,6 +143,14 @@ class ImagesSource:
     def changed(self, server: Locator, since: Mapping[str, ChangePosition]) -> bool | None:
         """By the files' inodes: nothing is read."""
         return any_changed(written_since(disk, since.get(disk.key), self._root) for disk in self._locate(server))
+
+    def remains(self, server: Locator) -> Sequence[str]:
+        """Clones and their notes, beside the server's files."""
+        folders = sorted({disk.path.parent for disk in self._locate(server)})
+        return [str(path) for folder in folders for path in sorted(folder.glob(f"{OWN_PREFIX}*"))]
+
+    def forget(self, server: Locator, positions: Mapping[str, ChangePosition]) -> None:
+        """A position is told from the files themselves: nothing is kept for it."""
 
     def close(self) -> None:
         """Nothing is held."""

@@ -143,6 +143,13 @@ class MemorySource:
             answers = [_changed(disk, since.get(f"disk{n}", "")) for n, disk in enumerate(self._servers[name])]
         return any_changed(answers)
 
+    def remains(self, server: Locator) -> Sequence[str]:
+        name = self._locate(server)
+        return [f"point in time {token}" for token in self.frozen if token.endswith(f"/{name}")]
+
+    def forget(self, server: Locator, positions: Mapping[str, ChangePosition]) -> None:
+        """The record of changes is one for all: nothing is kept for a position."""
+
     def _set(self, server: Locator, power: Power) -> None:
         name = self._locate(server)
         with self._lock:
@@ -165,7 +172,7 @@ class MemorySource:
     def close(self) -> None:
         """Nothing is held."""
 
-    def forget(self, token: str) -> None:
+    def drop(self, token: str) -> None:
         with self._lock:
             self._frozen.pop(token, None)
 
@@ -222,7 +229,7 @@ class FrozenMemory:
         """Nothing is held."""
 
     def release(self) -> None:
-        self._source.forget(self.token)
+        self._source.drop(self.token)
 
 
 def _changed(disk: MemoryDisk, since: ChangePosition) -> bool | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from rehost.blocks import Extent
 
@@ -190,3 +190,20 @@ class Source(Protocol):
         """
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Tidy(Protocol):
+    """What a source may have beside `Source`: `rehost doctor` asks it what is left of rehost at a server."""
+
+    def remains(self, server: Locator) -> Sequence[str]:
+        """What carries rehost's marks at the server now, one line each, points in time and what changes are told from.
+
+        Found by asking the place, not from memory. Raises `SourceError`.
+        """
+
+    def forget(self, server: Locator, positions: Mapping[str, ChangePosition]) -> None:
+        """Remove what is kept to tell changes since these positions (key -> position): nobody will ask for them.
+
+        What others' positions need stays. Idempotent. Raises `SourceError`.
+        """

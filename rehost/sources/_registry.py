@@ -27,12 +27,20 @@ def _hyperv(config: Mapping[str, Any], base: Path) -> Source:
     return HyperVSource(config, base=base)
 
 
+def _azure(config: Mapping[str, Any], base: Path) -> Source:
+    # Only here: azure-core and azure-identity take a third of a second and 40 MiB.
+    from rehost.sources.azure import AzureSource
+
+    return AzureSource(config, base=base)
+
+
 #: The `type` of a source in the spec -> what makes it from its entry; relative paths are relative to `base`.
 _TYPES: Mapping[str, Callable[[Mapping[str, Any], Path], Source]] = {
     "images": lambda config, base: ImagesSource(config, base=base),
     "qemu": lambda config, base: QemuSource(config, base=base),
     "vsphere": _vsphere,
     "hyperv": _hyperv,
+    "azure": _azure,
 }
 
 SOURCE_TYPES = tuple(_TYPES)

@@ -17,6 +17,7 @@ LOCATORS = {
     "qemu": ("name",),
     "vsphere": ("name", "uuid", "moref", "path"),
     "hyperv": ("name", "uuid", "host"),
+    "azure": ("name", "resourceGroup", "id"),
 }
 #: EC2 user guide, "Tag restrictions": 50 a resource; Name and rehost's own (stack, server, run, token) are among them.
 TAGS = 50 - 5

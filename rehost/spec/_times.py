@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
@@ -14,6 +15,7 @@ from rehost.spec._merge import Merged
 from rehost.spec._waves import moment_of
 from rehost.spec._yaml import Path
 
+_LENGTH = re.compile(r"([0-9]{1,9})([smhd])", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY = 24 * 60  # minutes
@@ -24,8 +26,9 @@ _GOES_WITH = {"startWithin": ("every", "cron"), "targetLag": ("continuous",)}
 
 
 def seconds_of(text: str | None) -> int | None:
-    """A length of time as the schema lets it through: `90s`, `30m`, `12h`, `7d`."""
-    return None if text is None else int(text[:-1]) * _SECONDS[text[-1]]
+    """A length of time as the schema lets it through: `90s`, `30m`, `12h`, `7d`. None for what it would not."""
+    found = _LENGTH.fullmatch(text or "")
+    return int(found[1]) * _SECONDS[found[2]] if found else None
 
 
 def findings(spec: Merged) -> Iterator[Finding]:

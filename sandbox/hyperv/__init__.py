@@ -5,7 +5,22 @@ modules; `model` is Hyper-V.
 """
 
 from sandbox.hyperv._host import PASSWORD, USER, HyperVHost
+from sandbox.hyperv._kdc import REALM, Kdc, KdcMissing, kdc_program
 from sandbox.hyperv._shells import Quotas
 from sandbox.hyperv.model import Adapter, Checkpoint, Disk, Machine, ReferencePoint
 
-__all__ = ["PASSWORD", "USER", "Adapter", "Checkpoint", "Disk", "HyperVHost", "Machine", "Quotas", "ReferencePoint"]
+__all__ = [
+    "PASSWORD",
+    "REALM",
+    "USER",
+    "Adapter",
+    "Checkpoint",
+    "Disk",
+    "HyperVHost",
+    "Kdc",
+    "KdcMissing",
+    "Machine",
+    "Quotas",
+    "ReferencePoint",
+    "kdc_program",
+]

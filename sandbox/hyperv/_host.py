@@ -115,6 +115,10 @@ class HyperVHost:
         """A client's, of the user that the host maps one to, or of another."""
         return self._authority.client(user or f"{USER}@{self.name.lower()}")
 
+    def join(self, environment: Mapping[str, str]) -> None:
+        """A realm of Kerberos: variables that name its configuration and the keytab with the host's keys (`Kdc.environment`)."""
+        self.accounts.environment = environment
+
     def impersonate(self, *names: str) -> None:
         """From now on the server shows a certificate of an authority that nobody trusts."""
         other = Authority(self.ca.parent / "other", "somebody else")

@@ -10,7 +10,7 @@ import base64
 import binascii
 import os
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from sandbox.hyperv._certificates import user_of
 
 MUTUAL = "http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/https/mutual"
 OFFERED = ("Negotiate", "Kerberos")
+_KERBEROS = bytes.fromhex("06092a864886f712010202")  # its object identifier, which begins a token of its own
 
 # pyspnego reads the store of NTLM's users from a variable of the environment, which belongs to the process.
 _ENVIRONMENT = threading.Lock()
@@ -35,10 +36,9 @@ class Accounts:
 
     file: Path
     mapped: Collection[str] = ()  # user principal names that a certificate is mapped to
-    kerberos: bool = False
-    service: str = "host"
-    hostname: str = "localhost"
-    environment: dict[str, str] = field(default_factory=dict)  # of Kerberos: KRB5_CONFIG, KRB5_KTNAME
+    environment: Mapping[str, str] = field(
+        default_factory=dict
+    )  # of Kerberos (KRB5_CONFIG, KRB5_KTNAME), where there is a realm
 
 
 @dataclass
@@ -72,11 +72,14 @@ class Login:
             os.environ["NTLM_USER_FILE"] = str(self.accounts.file)
             os.environ.update(self.accounts.environment)
             try:
+                if self.accounts.environment and _KERBEROS in token[:32]:
+                    return self._kerberos(scheme, token)
                 if self._context is None:
                     self._context = self._begin(scheme, token)
                 answer = self._context.step(token)
                 complete = self._context.complete
-            except (SpnegoError, ValueError):
+            except (SpnegoError, ValueError, AttributeError):
+                # An AttributeError is pyspnego's, which asks a context for its flags that never came about.
                 self._context = None
                 return None
             finally:
@@ -88,20 +91,27 @@ class Login:
         return f"{scheme} {base64.b64encode(answer).decode()}" if answer else ""
 
     def _begin(self, scheme: str, token: bytes) -> spnego.ContextProxy:
+        protocol, options = "negotiate", spnego.NegotiateOptions.use_negotiate
         if token.startswith(b"NTLMSSP\0"):
             protocol, options = "ntlm", spnego.NegotiateOptions.use_ntlm
-        elif self.accounts.kerberos:
-            protocol = "kerberos" if scheme == "Kerberos" else "negotiate"
+        elif self.accounts.environment:
             options = spnego.NegotiateOptions.none
-        else:
-            protocol, options = "negotiate", spnego.NegotiateOptions.use_negotiate
-        return spnego.server(
-            hostname=self.accounts.hostname,
-            service=self.accounts.service,
-            channel_bindings=_bindings(self.server_certificate),
-            protocol=protocol,
-            options=options,
-        )
+        return spnego.server(channel_bindings=_bindings(self.server_certificate), protocol=protocol, options=options)
+
+    def _kerberos(self, scheme: str, token: bytes) -> str | None:
+        """Kerberos's own token, which Windows takes in the place of SPNEGO's. pyspnego would lose the token that says what
+        is wrong with a login, such as a clock that is off."""
+        import gssapi
+        from gssapi.raw import ChannelBindings, GSSError
+
+        bindings = ChannelBindings(application_data=_bindings(self.server_certificate).application_data)
+        context = gssapi.SecurityContext(usage="accept", channel_bindings=bindings)
+        try:
+            answer = context.step(token)
+            self.user = str(context.initiator_name) if context.complete else ""
+        except GSSError as error:
+            answer = error.token
+        return f"{scheme} {base64.b64encode(answer).decode()}" if answer else ""
 
 
 def _bindings(certificate: bytes) -> spnego.channel_bindings.GssChannelBindings:

@@ -107,7 +107,10 @@ class Shell:
                     while queue.payloads and (not taken or len(taken[0]) + len(queue.payloads[0]) <= most):
                         taken.append(queue.payloads.popleft())
                         most -= len(taken[-1])
-                    return taken, queue.done and not queue.payloads
+                    ended = queue.done and not queue.payloads
+                    if ended and command is not None:
+                        del self._queues[command]  # nobody asks after its end
+                    return taken, ended
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise timed_out()
@@ -144,6 +147,7 @@ class Shell:
             running = self._running[command] = _Running(self, pipeline)
             pipeline.start()
             thread = threading.Thread(target=self._run, args=(command, running), name=f"powershell-{command}")
+            self._threads = [other for other in self._threads if other.is_alive()]
             self._threads.append(thread)
             thread.start()
 

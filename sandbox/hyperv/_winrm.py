@@ -117,7 +117,10 @@ class WinRm:
             ET.SubElement(element, f"{{{CONFIG}}}MaxEnvelopeSizekb").text = str(self._quotas.envelope_bytes // 1024)
             ET.SubElement(element, f"{{{CONFIG}}}MaxTimeoutms").text = "60000"
             return WsmanAnswer(action, [element])
-        return WsmanAnswer(action, [self._described(self._shell(request, user), request.resource)])
+        if request.resource != SHELL:  # a shell is asked after by the resource of all shells
+            self._expect(request)
+        shell = self.shells.get(request.selectors.get("ShellId", ""), user)
+        return WsmanAnswer(action, [self._described(shell, POWERSHELL)])
 
     def _command(self, request: WsmanRequest, user: str) -> WsmanAnswer:
         shell = self._shell(request, user)

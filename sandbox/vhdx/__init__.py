@@ -8,10 +8,11 @@ reader in `rehost.sources.vhd` is tested with. Sizes and offsets are in bytes.
     merge("disk_1.avhdx", "disk.vhdx")
 """
 
-from sandbox.vhdx._merge import merge, relink
+from sandbox.vhdx._create import create_vhdx
+from sandbox.vhdx._merge import merge, relink, resize
 from sandbox.vhdx._open import Writer, create, open_writer
 from sandbox.vhdx._vhd import VhdWriter, create_vhd
-from sandbox.vhdx._vhdx import VhdxWriter, create_vhdx
+from sandbox.vhdx._vhdx import VhdxWriter
 
 __all__ = [
     "VhdWriter",
@@ -23,4 +24,5 @@ __all__ = [
     "merge",
     "open_writer",
     "relink",
+    "resize",
 ]

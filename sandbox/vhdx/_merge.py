@@ -1,4 +1,4 @@
-"""Merging a child into its parent, and pointing a child to another parent."""
+"""What Hyper-V does to whole files: merging a child into its parent, another parent for a child, another size."""
 
 from __future__ import annotations
 
@@ -50,3 +50,9 @@ def relink(child: str | os.PathLike[str], parent: str | os.PathLike[str]) -> Non
                 "relative_path": relative_name(parent, child),
             }
         )
+
+
+def resize(path: str | os.PathLike[str], size: int) -> None:
+    """Another size for a VHDX, as Resize-VHD gives it. Raises ValueError where its table has no room."""
+    with VhdxWriter(path) as disk:
+        disk.resize(size)

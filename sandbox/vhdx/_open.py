@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from sandbox.vhdx._create import create_vhdx
 from sandbox.vhdx._vhd import VhdWriter, create_vhd
-from sandbox.vhdx._vhdx import VhdxWriter, create_vhdx
+from sandbox.vhdx._vhdx import VhdxWriter
 
 #: Either has write, zero, trim, flush, close, pieces, read_place, size, sector_size and block_size.
 Writer = VhdxWriter | VhdWriter

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from sandbox.vhdx._layout import (
     BAT,
-    DISK_ID,
     DISK_SIZE,
     FILE_PARAMETERS,
     FULL,
@@ -23,24 +22,18 @@ from sandbox.vhdx._layout import (
     NOT_PRESENT,
     PARENT_LOCATOR,
     PARTIAL,
-    PHYSICAL_SECTOR,
     REGION_TABLES,
-    REQUIRED,
     UNMAPPED,
-    VIRTUAL_DISK,
     ZERO,
     Header,
     Item,
-    RegionEntry,
     decode_locator,
     decode_metadata,
     decode_region_table,
     metadata_region,
     parent_locator,
-    region_table,
 )
 from sandbox.vhdx._log import log_entry
-from sandbox.vhdx._names import relative_name
 
 _ZEROS = bytes(MIB)
 
@@ -188,6 +181,24 @@ class VhdxWriter:
         self._pwrite(self.regions[METADATA].offset, metadata_region(items))
         self.items, self.locator = items, entries
 
+    def resize(self, size: int) -> None:
+        """Another size for the disk, as far as its table has room; what is behind a smaller one is lost."""
+        old, blocks = self.size, -(-size // self.block_size)
+        if size <= 0 or size % self.sector_size:
+            raise ValueError(f"{size} bytes are not whole sectors")
+        if 8 * -(-blocks // self.ratio) * (self.ratio + 1) > self.regions[BAT].length:
+            raise ValueError(f"the table of {self.path} has no room for {blocks} blocks")
+        self._begin(0, 0)
+        for block in range(blocks, -(-old // self.block_size)):
+            place, state = self.entry(block)
+            self._release(place, state)
+            self.set_entry(block, 0, NOT_PRESENT)
+        items = [Item(i.guid, struct.pack("<Q", size), i.flags) if i.guid == DISK_SIZE else i for i in self.items]
+        self._pwrite(self.regions[METADATA].offset, metadata_region(items))
+        self.items, self.size = items, size
+        for block in range(-(-old // self.block_size), blocks if self.fixed else 0):
+            self.set_entry(block, self._allocate(self.block_size, clear=True), FULL)
+
     def update_header(self, **changes: object) -> None:
         """Both copies, one after the other (2.2.2.1)."""
         for name, value in changes.items():
@@ -307,90 +318,6 @@ class VhdxWriter:
                 raise ValueError("the log is too short for what was changed")
             os_write(self._fd, entry, self.header.log_offset + at)
             at, number = at + len(entry), number + 1
-
-
-def create_vhdx(
-    path: str | os.PathLike[str],
-    size: int | None = None,
-    *,
-    block_size: int | None = None,
-    sector_size: int | None = None,
-    physical_sector_size: int = 4096,
-    fixed: bool = False,
-    parent: str | os.PathLike[str] | None = None,
-    parent_names: dict[str, str] | None = None,
-    log_length: int = MIB,
-    gap: int = 0,
-    extra_regions: Sequence[RegionEntry] = (),
-    extra_items: Sequence[Item] = (),
-) -> VhdxWriter:
-    """Make a file and open it.
-
-    With `parent` it is a differencing one, of its size, sector and (unless another is given) block size. `parent_names` are
-    further entries of the parent locator, in the place of `relative_path` if it has one. `gap` MiB stay free between the
-    log, the metadata and the table, which then stand in another order than usual. Sizes in bytes.
-    """
-    if parent is not None:
-        with VhdxWriter(parent) as above:
-            size = above.size if size is None else size
-            sector_size = above.sector_size if sector_size is None else sector_size
-            block_size = above.block_size if block_size is None else block_size
-            linkage = above.data_write
-    if size is None:
-        raise ValueError("a disk without a parent has a size")
-    block_size, sector_size = block_size or 2 * MIB, sector_size or 512
-    blocks = -(-size // block_size)
-    ratio = (1 << 23) * sector_size // block_size
-    table_length = max(MIB, -(-(-(-blocks // ratio) * (ratio + 1) * 8) // MIB) * MIB)
-    items = [
-        Item(FILE_PARAMETERS, struct.pack("<II", block_size, int(fixed) | 2 * (parent is not None)), REQUIRED),
-        Item(DISK_SIZE, struct.pack("<Q", size), REQUIRED | VIRTUAL_DISK),
-        Item(DISK_ID, uuid.uuid4().bytes_le, REQUIRED | VIRTUAL_DISK),
-        Item(LOGICAL_SECTOR, struct.pack("<I", sector_size), REQUIRED | VIRTUAL_DISK),
-        Item(PHYSICAL_SECTOR, struct.pack("<I", physical_sector_size), REQUIRED | VIRTUAL_DISK),
-        *extra_items,
-    ]
-    if parent is not None:
-        names = {
-            "parent_linkage": f"{{{linkage}}}",
-            "relative_path": relative_name(parent, path),
-            **(parent_names or {}),
-        }
-        items.append(Item(PARENT_LOCATOR, parent_locator(names), REQUIRED))
-    header = Header(log_length=log_length)
-    metadata = RegionEntry(METADATA, MIB + log_length, MIB)
-    table = RegionEntry(BAT, metadata.offset + metadata.length, table_length)
-    if gap:
-        table = RegionEntry(BAT, (1 + gap) * MIB, table_length)
-        header.log_offset = table.offset + table_length + gap * MIB
-        metadata = RegionEntry(METADATA, header.log_offset + log_length + gap * MIB, MIB)
-    regions = [table, metadata, *extra_regions]
-    end = max([entry.offset + entry.length for entry in regions] + [header.log_offset + log_length])
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    try:
-        os.ftruncate(descriptor, end)
-        os_write(descriptor, b"vhdxfile" + "rehost sandbox".encode("utf-16-le"), 0)
-        for at in HEADERS:
-            os_write(descriptor, header.encode(), at)
-            header.sequence += 1
-        for at in REGION_TABLES:
-            os_write(descriptor, region_table(regions), at)
-        os_write(descriptor, metadata_region(items), metadata.offset)
-        if fixed and parent is None:
-            _allocate_all(descriptor, table, blocks, ratio, block_size, end)
-    finally:
-        os.close(descriptor)
-    return VhdxWriter(path)
-
-
-def _allocate_all(descriptor: int, table: RegionEntry, blocks: int, ratio: int, block_size: int, end: int) -> None:
-    entries = bytearray()
-    for block in range(blocks):
-        entries += struct.pack("<Q", end + block * block_size | FULL)
-        if block % ratio == ratio - 1:
-            entries += bytes(8)
-    os_write(descriptor, entries, table.offset)
-    os.ftruncate(descriptor, end + blocks * block_size)
 
 
 def os_write(descriptor: int, data: bytes | bytearray | memoryview, offset: int) -> None:

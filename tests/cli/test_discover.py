@@ -110,6 +110,10 @@ def test_hostile_names_stay_within_their_entry(tmp_path: Path) -> None:
             "${stack}",
             "123",
             "0777",
+            "1e5",
+            "0o17",
+            "0x1f",
+            "1.5E-3",
         )
     ]
     text = written("dc1", servers, {"web-01"})
@@ -120,3 +124,31 @@ def test_hostile_names_stay_within_their_entry(tmp_path: Path) -> None:
     estate, findings = spec.check(tmp_path / "specs")
     assert estate is not None, findings
     assert [dict(each.locator) for each in estate.servers.values()] == [{"name": each.name} for each in servers]
+    for name in ("1e5", "0o17", "0x1f", "1.5E-3"):
+        assert f"locator: {{name: '{name}'}}" in text, "another reader of YAML would take it for a number"
+
+
+@pytest.mark.parametrize(
+    ("facts", "concern", "image"),
+    [
+        ({"guest": "Microsoft Windows Server 2019 (64-bit)"}, None, {"boot_mode": "uefi", "platform": "windows"}),
+        ({"guest": "Ubuntu Linux (64-bit)"}, None, {"boot_mode": "uefi", "platform": "linux"}),
+        ({"guestId": "rhel9_64Guest"}, None, {"boot_mode": "uefi", "platform": "linux"}),
+        ({"guest": "Ubuntu Linux (64-bit)"}, "too-many-disks", {"boot_mode": "uefi", "conversion": "register"}),
+        ({"guest": "Other (64-bit)"}, None, {"boot_mode": "auto", "platform": "auto"}),
+        ({}, None, {"boot_mode": "auto", "platform": "auto"}),
+    ],
+)
+def test_a_machine_that_boots_by_uefi_gets_an_entry_that_the_spec_takes(
+    tmp_path: Path, facts: dict[str, str], concern: str | None, image: dict[str, str]
+) -> None:
+    concerns = [Concern(concern, Severity.WARNING, "it has 30 disks", "register it")] if concern else []
+    disks = [DiscoveredDisk("sda", MIB, "flat")]
+    server = DiscoveredServer("web-01", {"name": "web-01"}, disks, {**facts, "firmware": "uefi"}, concerns)
+    text = written("dc1", [server], ())
+    (tmp_path / "specs").mkdir()
+    (tmp_path / "specs" / "a.yaml").write_text(text + "sources: {dc1: {type: qemu, sockets: s, scratch: x}}\n")
+    estate, findings = spec.check(tmp_path / "specs")
+    assert estate is not None, findings
+    assert {name: getattr(estate.servers["web-01"].image, name) for name in image} == image
+    assert ("It boots by uefi: add" in text) == (image["boot_mode"] == "auto")

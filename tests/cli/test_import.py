@@ -23,6 +23,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     books.write(
         tmp_path / "export.xlsx", {"vInfo": [books.machine("web-01", 1), books.machine("gold", 2, Template=True)]}
     )
+    strange = {"vmName": "lab-01", "vmManagerType": "XEN", "vmServerAddress": {"vmId": "7"}}
+    job = {"serverId": "s-lab", "runOnce": True, "vmServer": strange}
+    (tmp_path / "sms-xen.json").write_text(json.dumps({"replicationJobList": [job]}))
     (tmp_path / "cmdb.csv").write_text("Host;Service\nweb-01;shop\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -34,7 +37,7 @@ def run(*arguments: str) -> tuple[int, str, str]:
 
 
 CALLS = {
-    "sms": ("sms", "sms-servers.json", "sms-jobs.json", "sms-app.json", "sms-app-launch.json"),
+    "sms": ("sms", "sms-servers.json", "sms-jobs.json", "sms-app.json", "sms-app-launch.json", "sms-xen.json"),
     "mgn": ("mgn", "mgn-export.csv", "mgn-source-servers.json"),
     "cmf": ("cmf", "cmf-intake.csv"),
     "rvtools": ("rvtools", "export.xlsx", "--map", "application=Folder"),

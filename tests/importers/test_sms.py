@@ -76,17 +76,44 @@ def test_it_stands_above_the_entry_that_it_concerns(come_in: Import) -> None:
     assert "  # called Shop DB (primary) there" in lines
 
 
-def test_machines_of_other_managers_are_comments(come_in: Import) -> None:
-    came = come_in("sms", SERVERS, JOBS)
-    assert "intranet-01" not in came.estate.servers
+def test_machines_of_scvmm_come_with_it(come_in: Import) -> None:
+    intranet = come_in("sms", SERVERS, JOBS).estate.servers["intranet-01"]
+    assert intranet.source.config == {
+        "type": "hyperv",
+        "scvmm": {"endpoint": "scvmm.example.com"},
+        "credentials": {"username": {"env": "HV_USER"}, "password": {"env": "HV_PASSWORD"}},
+    }
+    assert intranet.locator == {"name": "intranet-01"}, "SCVMM's id of it is no host's"
+
+
+def test_machines_of_a_host_come_by_their_id(come_in: Import, tmp_path: Path) -> None:
+    one, other = job(), job(serverId="s-8")
+    one["vmServer"] |= {"vmManagerType": "HYPERV-MANAGER", "vmManagerName": "hv1.example.com"}
+    one["vmServer"]["vmServerAddress"]["vmId"] = "0f3d6a5e-7c1b-4d0e-9a55-6f1f2f6e7a10"
+    other["vmServer"] |= {"vmManagerType": "HYPERV-MANAGER", "vmManagerName": "", "vmName": "web-08"}
+    came = come_in("sms", jobs(tmp_path, one, other))
+    web = came.estate.servers["web-07"]
+    assert (web.source.config["type"], web.source.config["endpoint"]) == ("hyperv", "hv1.example.com")
+    assert web.locator == {"uuid": "0f3d6a5e-7c1b-4d0e-9a55-6f1f2f6e7a10"}
+    other_source = came.estate.servers["web-08"].source.config
+    assert other_source["endpoint"] == "hyperv.invalid"
+    assert other_source["credentials"]["password"] == {"env": "HV_PASSWORD_2"}
+    assert "cluster: in place of endpoint:" in came.text
+
+
+def test_machines_of_other_managers_are_comments(come_in: Import, tmp_path: Path) -> None:
+    strange = job(runOnce=True)
+    strange["vmServer"] |= {"vmManagerType": "XEN"}
+    came = come_in("sms", SERVERS, JOBS, jobs(tmp_path, strange))
+    assert "web-07" not in came.estate.servers
     assert "#   schedule: once" in came.text
-    assert "SCVMM" in came.reasons("left out", "intranet-01")[""]
+    assert "XEN" in came.reasons("left out", "web-07")[""]
     assert came.made.left_out == 1
 
 
 def test_only_what_somebody_meant_to_move(come_in: Import) -> None:
     came = come_in("sms", SERVERS, JOBS)
-    assert came.estate.servers.keys() == {"shop-web-01", "Shop-DB-primary"}
+    assert came.estate.servers.keys() == {"shop-web-01", "Shop-DB-primary", "intranet-01"}
     assert "--all" in came.reasons("note")["serverList"]
     assert come_in("sms", SERVERS, JOBS, everything=True).estate.servers.keys() > {"printer-01", "batch-01"}
 

@@ -96,10 +96,20 @@ def test_cost_is_the_tables_figures_times_what_is_known(tmp_path: Path, known: K
     assert once == pytest.approx(40 * 2048 / 1000 * 0.006)
     assert before.total == 0
     assert after.parts["instances"] == pytest.approx(730 * 0.0104)
-    assert after.parts["volumes"] == pytest.approx(100 * 0.08)
+    assert after.parts["volumes"] == pytest.approx(100 * 0.10), "VM import makes gp2"
     assert after.parts["snapshots"] == pytest.approx((40 + 2 * 1) * 0.05)
     assert after.parts["blocks"] == pytest.approx(730 / 24 * 2048 / 1000 * 0.006)
     assert cost.lacks == ()
+
+
+def test_volumes_are_what_the_conversion_makes_them(tmp_path: Path, known: Known) -> None:
+    registered = Steps().job("create", "db-01", image={"conversion": "register"}).instance("create", "db-01")
+    cost = planned(tmp_path, registered, known).cost
+    assert cost.servers["db-01"].after.parts["volumes"] == pytest.approx(100 * 0.08)
+    before = replace(known.servers["db-01"], conversion="register")
+    known = replace(known, servers={**known.servers, "db-01": before})
+    alone = planned(tmp_path, Steps().instance("create", "db-01"), known).cost
+    assert alone.servers["db-01"].after.parts["volumes"] == pytest.approx(100 * 0.08)
 
 
 def test_what_has_no_price_is_said(tmp_path: Path, known: Known) -> None:

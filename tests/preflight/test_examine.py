@@ -83,8 +83,18 @@ def test_a_group_of_another_network_and_an_address_out_of_range(world: World) ->
     assert "has 11 free addresses, and 12 servers" in next(each.message for each in full if each.id == "subnet-full")
 
 
+@pytest.mark.parametrize(("conversion", "quota"), [("register", "L_7A658B76"), ("import", "L_D18FCD1D")])
+def test_volumes_count_as_what_the_conversion_makes(world: World, conversion: str, quota: str) -> None:
+    world.sandbox.set_quotas(**{"L_7A658B76": 50, "L_D18FCD1D": 50, quota: 1})
+    image, sizes = f"conversion: {conversion}", {"web-00": [2 << 40]}
+    found = world.weigh(estate("instanceType: t3.micro", image=image), sizes=sizes)
+    assert "volume-quota" in ids(found, "error")
+    world.sandbox.set_quotas(**{quota: 3})
+    assert "volume-quota" not in ids(world.weigh(estate("instanceType: t3.micro", image=image), sizes=sizes))
+
+
 def test_quotas_hold_all_together_and_what_is_ignored_does_not_count(world: World) -> None:
-    world.sandbox.set_quotas(L_1216C47A=0, L_D18FCD1D=1, L_309BACF6=20)
+    world.sandbox.set_quotas(L_1216C47A=0, L_7A658B76=1, L_309BACF6=20)
     sizes = {f"web-{number:02}": [2 << 40] for number in range(5)}
     found = world.weigh(estate("instanceType: t3.micro", servers=5), sizes=sizes)
     assert ids(found, "error") == {"vcpu-quota", "volume-quota"}

@@ -28,11 +28,12 @@ from rehost.sources import (
     SourceError,
 )
 from tests.sources import elsewhere
+from tests.sources.doctor_contract import DoctorContract
 from tests.sources.harness import INITIAL, KIB, Harness, freeze, read, restored, whole
 from tests.sources.power_contract import PowerContract
 
 
-class SourceContract(PowerContract):
+class SourceContract(DoctorContract, PowerContract):
     # Discovery and inspection
 
     def test_discovery_finds_the_server_once(self, site: Harness) -> None:

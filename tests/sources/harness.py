@@ -41,6 +41,10 @@ class Harness(ABC):
 
     #: Its servers can be powered on and off.
     has_power: ClassVar[bool] = True
+    #: They can be made to stand still.
+    pauses: ClassVar[bool] = True
+    #: It tells of a server that is off whether its disks were written to, without a point in time.
+    looks: ClassVar[bool] = True
     #: A server of it that is off can be frozen with `quiesce: require`.
     can_require: ClassVar[bool] = True
 
@@ -86,13 +90,15 @@ class Harness(ABC):
 
     @classmethod
     def lacks(cls) -> frozenset[str]:
-        """What of `keeping`, `losing`, `elsewhere`, `shrinking` and `power` cannot be had here."""
+        """What of `keeping`, `losing`, `elsewhere`, `shrinking`, `power`, `pausing` and `looking` cannot be had here."""
         lacking = {
             "keeping": not cls.survives_writes,
             "losing": cls.lose_freeze is Harness.lose_freeze,
             "elsewhere": cls.elsewhere is Harness.elsewhere,
             "shrinking": not cls.shrinks,
             "power": not cls.has_power,
+            "pausing": not cls.pauses,
+            "looking": not cls.looks,
         }
         return frozenset(name for name, lacks in lacking.items() if lacks)
 

@@ -52,7 +52,7 @@ class PowerContract:
         source.power_off(locator)
         assert list(site.made()) == site.left_by_power()
 
-    @pytest.mark.needs("power")
+    @pytest.mark.needs("power", "pausing")
     def test_what_stands_still_goes_on(self, site: Harness) -> None:
         source, locator = site.source, site.locator
         source.power_on(locator)
@@ -79,7 +79,7 @@ class PowerContract:
             assert whole(frozen.disks[0]) == site.content(0)
             frozen.release()
 
-    @pytest.mark.needs("power")
+    @pytest.mark.needs("power", "pausing")
     def test_a_server_that_stands_still_is_not_offline(self, site: Harness) -> None:
         site.source.power_on(site.locator)
         site.source.pause(site.locator)
@@ -89,6 +89,7 @@ class PowerContract:
 
     # Looking whether something changed
 
+    @pytest.mark.needs("looking")
     def test_looking_for_changes_tells_them_and_takes_nothing(self, site: Harness) -> None:
         if site.has_power:
             site.source.power_off(site.locator)

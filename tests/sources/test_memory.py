@@ -41,7 +41,7 @@ class MemoryHarness(Harness):
         return {"forgotten": lambda: self.memory.forget_changes("web-01", 0)}
 
     def lose_freeze(self, token: str) -> None:
-        self.memory.forget(token)
+        self.memory.drop(token)
 
 
 class ShortReads(MemoryHarness):

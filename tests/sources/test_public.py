@@ -16,7 +16,7 @@ SOURCE_TYPES CertificateRefused ChangePosition ChangesUnknown CommandRefused Con
 DiscoveredDisk DiscoveredServer DiskMissing DiskUnreadable DiskUnsuitable FreezeFailed FreezeLost FrozenDisk
 FrozenServer ImagesSource Locator LocatorInvalid MemorySource Power PowerImpossible QemuSource Quiesce
 QuiesceImpossible ReadFailed ServerNotFound ServerNotRunning ServerUnsuitable Severity Source SourceChanged SourceConfigInvalid SourceError
-SourceUnavailable open_source
+SourceUnavailable Tidy open_source
 """
 
 

@@ -126,7 +126,7 @@ def test_keys_are_completed(editor: Editor) -> None:
 
 def test_values_are_completed(editor: Editor) -> None:
     assert editor.completion(f"{SERVER}    image:\n      conversion: |\n") == {"import", "register"}
-    assert editor.completion("sources:\n  dc1:\n    type: |\n") == {"images", "qemu", "vsphere"}
+    assert editor.completion("sources:\n  dc1:\n    type: |\n") == {"images", "qemu", "vsphere", "hyperv", "azure"}
 
 
 def test_keys_of_a_source_are_those_of_its_type(editor: Editor) -> None:

@@ -75,11 +75,13 @@ def stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     ran: list[str] = []
     python = tmp_path / ".venv" / "bin" / "python"
     (tmp_path / "requirements").mkdir()
-    for name in ("requirements/dev.txt", "requirements/runtime.in", "pyproject.toml"):
+    for name in ("requirements/dev.txt", "requirements/kerberos.txt", "requirements/runtime.in", "pyproject.toml"):
         (tmp_path / name).write_text(name)
     monkeypatch.setattr(setup, "ROOT", tmp_path)
     monkeypatch.setattr(setup, "CACHE", tmp_path / ".cache")
     monkeypatch.setattr(setup, "_REQUIREMENTS", tmp_path / "requirements" / "dev.txt")
+    monkeypatch.setattr(setup, "_KERBEROS", tmp_path / "requirements" / "kerberos.txt")
+    monkeypatch.setattr(setup, "_kerberos_is_here", lambda: True)
     monkeypatch.setattr(setup, "_STAMP", tmp_path / ".venv" / "stamp.json")
     monkeypatch.setattr(setup, "_PYTHON", python)
 
@@ -90,15 +92,16 @@ def stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(setup, "_make_environment", environment)
     monkeypatch.setattr(setup, "_install_packages", lambda _: ran.append("packages"))
+    monkeypatch.setattr(setup, "_install_kerberos", lambda _: ran.append("kerberos"))
     monkeypatch.setattr(setup, "_install_project", lambda _: ran.append("project"))
     return ran
 
 
 def test_set_up_does_everything_once(stages: list[str]) -> None:
     setup.prepare(Progress())
-    assert stages == ["environment", "packages", "project"]
+    assert stages == ["environment", "packages", "kerberos", "project"]
     setup.prepare(Progress())
-    assert len(stages) == 3
+    assert len(stages) == 4
     assert setup.up_to_date()
 
 
@@ -106,6 +109,7 @@ def test_set_up_does_everything_once(stages: list[str]) -> None:
     ("changed", "expected"),
     [
         ("requirements/dev.txt", ["packages"]),
+        ("requirements/kerberos.txt", ["kerberos"]),
         ("pyproject.toml", ["project"]),
         ("newpackage/__init__.py", ["project"]),
         ("README.md", []),
@@ -120,6 +124,18 @@ def test_only_what_changed_is_done_again(stages: list[str], tmp_path: Path, chan
     assert stages == expected
 
 
+def test_kerberos_is_left_out_where_it_cannot_be_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(setup, "_kerberos_is_here", lambda: False)
+    monkeypatch.setattr(setup, "_PYTHON", tmp_path / "none")
+    setup._install_kerberos(Progress())
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(setup, "_kerberos_is_here", lambda: True)
+    setup._install_kerberos(Progress())
+    assert "Without Kerberos; all else works" in capsys.readouterr().err
+
+
 def test_an_interrupted_set_up_goes_on_where_it_stopped(stages: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(_: Progress) -> None:
         raise SetupError(what="the network went away")
@@ -130,7 +146,7 @@ def test_an_interrupted_set_up_goes_on_where_it_stopped(stages: list[str], monke
             setup.prepare(Progress())
     assert not setup.up_to_date()
     setup.prepare(Progress())
-    assert stages == ["environment", "packages", "project"]
+    assert stages == ["environment", "packages", "kerberos", "project"]
 
 
 def test_a_removed_environment_is_made_again(stages: list[str], tmp_path: Path) -> None:
@@ -138,7 +154,7 @@ def test_a_removed_environment_is_made_again(stages: list[str], tmp_path: Path) 
     stages.clear()
     (tmp_path / ".venv" / "bin" / "python").unlink()
     setup.prepare(Progress())
-    assert stages == ["environment", "packages", "project"]
+    assert stages == ["environment", "packages", "kerberos", "project"]
 
 
 def test_a_python_without_ensurepip_is_told_which_package_it_lacks(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
@@ -56,3 +58,62 @@ def test_another_timeout_is_not_another_thing_to_do() -> None:
 def test_each_shell_script_can_be_parsed(name: str) -> None:
     text = files("rehost.validation").joinpath("actions", name).read_text("utf-8")
     subprocess.run(["sh", "-n"], input=text, text=True, check=True)
+
+
+#: Stand-ins for what the scripts call: a machine of Debian's or Red Hat's kind with all the packages that they look for.
+_TOOLS = {
+    "debian": {"dpkg-query": "echo 'install ok installed'", "apt-get": "echo apt-get $* >>$LOG"},
+    "red hat": {"rpm": "exit 0", "dnf": "echo dnf $* >>$LOG"},
+    "nothing of it": {"dpkg-query": "exit 1", "systemctl": "exit 1"},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "machine", "done", "said"),
+    [
+        ("remove-hyperv-daemons.sh", "debian", "apt-get -y purge hyperv-daemons", "removed: hyperv-daemons"),
+        (
+            "remove-hyperv-daemons.sh",
+            "red hat",
+            "dnf -y remove hyperv-daemons hypervkvpd hypervvssd hypervfcopyd hyper-v",
+            "removed: hyperv-daemons hypervkvpd hypervvssd hypervfcopyd hyper-v",
+        ),
+        ("remove-hyperv-daemons.sh", "nothing of it", "", "removed: nothing"),
+        ("remove-azure-agent.sh", "debian", "apt-get -y purge walinuxagent waagent", "removed: walinuxagent waagent 9.cfg"),
+        (
+            "remove-azure-agent.sh",
+            "red hat",
+            "dnf -y remove WALinuxAgent python-azure-agent python3-azure-agent",
+            "removed: WALinuxAgent python-azure-agent python3-azure-agent 9.cfg",
+        ),
+        ("remove-azure-agent.sh", "nothing of it", "", "removed: 9.cfg"),
+    ],
+)  # fmt: skip
+def test_agents_of_where_it_came_from_are_removed(
+    tmp_path: Path, name: str, machine: str, done: str, said: str
+) -> None:
+    tools, cloud, log = tmp_path / "bin", tmp_path / "etc" / "cloud" / "cloud.cfg.d", tmp_path / "log"
+    cloud.mkdir(parents=True)
+    tools.mkdir()
+    log.touch()
+    (cloud / "9.cfg").write_text("datasource_list: [ Azure ]\n")
+    (cloud / "8.cfg").write_text("datasource_list: [ Azure, Ec2 ]\n")
+    for tool, body in _TOOLS[machine].items():
+        (tools / tool).write_text(f"#!/bin/sh\n{body}\n")
+        (tools / tool).chmod(0o755)
+    for tool in ("grep", "mkdir", "mv", "basename", "echo"):
+        (tools / tool).symlink_to(str(shutil.which(tool)))
+    text = files("rehost.validation").joinpath("actions", name).read_text("utf-8")
+    # This very machine may be one of Azure's: its own files are out of reach.
+    text = text.replace("/etc/cloud", str(tmp_path / "etc" / "cloud")).replace(
+        "/var/backups", str(tmp_path / "backups")
+    )
+    environment = {"PATH": str(tools), "LOG": str(log)}
+    ran = subprocess.run(
+        ["/bin/sh"], input=text, text=True, env=environment, capture_output=True, check=True, cwd=tmp_path
+    )
+    assert log.read_text().strip() == done
+    assert ran.stdout.strip() == said
+    moved = name == "remove-azure-agent.sh"
+    assert [each.name for each in sorted(cloud.iterdir())] == (["8.cfg"] if moved else ["8.cfg", "9.cfg"])
+    assert (tmp_path / "backups" / "rehost-azure" / "9.cfg").exists() == moved

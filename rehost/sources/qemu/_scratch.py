@@ -87,11 +87,18 @@ class Scratch:
 
     def remove(self) -> None:
         """All but the lock of freezing. Raises SourceUnavailable."""
-        for path in [*self.folder.glob(f"{self.stem}+*"), self.socket, self._note]:
+        for path in self._made():
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:
                 raise SourceUnavailable(place=str(path), reason=f"it cannot be removed: {error.strerror}") from error
+
+    def files(self) -> list[Path]:
+        """What of `remove` is there."""
+        return [path for path in self._made() if path.exists()]
+
+    def _made(self) -> list[Path]:
+        return [*self.folder.glob(f"{self.stem}+*"), self.socket, self._note]
 
     @property
     def power_mark(self) -> Path:

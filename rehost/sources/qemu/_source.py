@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from rehost.sources._protocol import (
     Quiesce,
     Severity,
 )
-from rehost.sources.qemu import _agent, _disks, _names, _power
+from rehost.sources.qemu import _agent, _disks, _names, _power, _remains
 from rehost.sources.qemu._freeze import freeze
 from rehost.sources.qemu._frozen import FrozenMachine, Moment, reopen
 from rehost.sources.qemu._machines import LibvirtHost, Machine, Machines, SocketFolder
@@ -90,6 +90,13 @@ class QemuSource:
 
     def changed(self, server: Locator, since: Mapping[str, ChangePosition]) -> bool | None:
         return _power.changed(self._locate(server), since)
+
+    def remains(self, server: Locator) -> Sequence[str]:
+        machine, scratch = self._both(server)
+        return _remains.remains(machine, scratch)
+
+    def forget(self, server: Locator, positions: Mapping[str, ChangePosition]) -> None:
+        _remains.forget(self._locate(server), positions)
 
     def close(self) -> None:
         """Nothing is held."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -126,6 +126,12 @@ class VSphereSource:
 
     def changed(self, server: Locator, since: Mapping[str, ChangePosition]) -> bool | None:
         return _power.changed(self._client, self._record(server), since)
+
+    def remains(self, server: Locator) -> Sequence[str]:
+        return [f"snapshot {each.name}" for each in self._record(server).snapshots if is_ours(each)]
+
+    def forget(self, server: Locator, positions: Mapping[str, ChangePosition]) -> None:
+        """The hosts track changes for all: nothing of ours is kept for a position."""
 
     def close(self) -> None:
         for reader in self._readers:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.hyperv.model._tracking import Tracker
-from sandbox.vhdx import VhdxWriter, create, merge, open_writer
+from sandbox.vhdx import VhdxWriter, Writer, create, merge, open_writer, resize
 
 _PIECE = 1 << 20  # bytes of a guest's raw disk that are compared at a time
 _GRAIN = 64 << 10  # bytes that are written where one of them differs
@@ -116,11 +116,33 @@ class Disk:
         below.frozen = child.frozen
         if above is not None:
             above.parent = below
-            _relink(above, below)
+            self._relink(above, below)
         if self.leaf is child:
             self.leaf = below
         child.path.unlink()
         return below
+
+    def _relink(self, child: DiskFile, below: DiskFile) -> None:
+        """Point a file to another parent, and those above it to what it has become."""
+        if child.suffix == ".avhdx":
+            with VhdxWriter(below.path) as above:
+                linkage = above.data_write
+            with VhdxWriter(child.path) as writer:
+                names = {
+                    "parent_linkage": f"{{{linkage}}}",
+                    "relative_path": f".\\{below.path.name}",
+                    "absolute_win32_path": below.name,
+                }
+                writer.set_parent({**(writer.locator or {}), **names})
+            return
+        # A VHD knows its parent by an id that is written when it is made: it is made anew, and so are those above it.
+        scratch = child.path.with_name("relinked.avhd")
+        with open_writer(child.path) as old, create(scratch, parent=below.path) as new:
+            _copy(old, new)
+        scratch.replace(child.path)
+        upper = self.child_of(child)
+        if upper is not None:
+            self._relink(upper, child)
 
     def sync(self) -> int:
         """Write what a guest changed in its raw file into the leaf. Bytes that were written are returned."""
@@ -145,14 +167,7 @@ class Disk:
 
     def resize(self, size: int) -> None:
         """Grow it; it has no checkpoints, as Windows demands of differencing disks."""
-        file = self.file()
-        scratch = file.path.with_name(f"resized{file.suffix}")
-        with open_writer(file.path) as old, create(scratch, size) as new:
-            for offset, length, place in old.pieces():
-                if place is not None:
-                    for at in range(0, length, _PIECE):
-                        new.write(offset + at, old.read_place(place + at, min(_PIECE, length - at)))
-        scratch.replace(file.path)
+        resize(self.file().path, size)
         self.size = self.tracker.size = size
 
 
@@ -186,18 +201,15 @@ def remove(disk: Disk) -> None:
         disk.mirror.unlink(missing_ok=True)
 
 
-def _relink(child: DiskFile, below: DiskFile) -> None:
-    with VhdxWriter(below.path) as above:
-        linkage = above.data_write
-    with VhdxWriter(child.path) as writer:
-        writer.set_parent(
-            {
-                **(writer.locator or {}),
-                "parent_linkage": f"{{{linkage}}}",
-                "relative_path": f".\\{below.path.name}",
-                "absolute_win32_path": below.name,
-            }
-        )
+def _copy(old: Writer, new: Writer) -> None:
+    """What a file itself says of the disk."""
+    for offset, length, place in old.pieces():
+        for at in range(0, length, _PIECE):
+            size = min(_PIECE, length - at)
+            if place is None:
+                new.zero(offset + at, size)
+            else:
+                new.write(offset + at, old.read_place(place + at, size))
 
 
 def _data(new: int, old: int, size: int) -> Sequence[tuple[int, int]]:

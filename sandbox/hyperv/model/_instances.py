@@ -15,6 +15,7 @@ from sandbox.hyperv.model._disks import Disk, DiskFile
 from sandbox.hyperv.model._estate import Job
 from sandbox.hyperv.model._machines import Checkpoint, Machine, ReferencePoint
 from sandbox.hyperv.model._node import Node
+from sandbox.hyperv.powershell import Unsupported
 
 ENABLED_STATES = {"Running": 2, "Off": 3, "Paused": 32768, "Saved": 32769}
 _SERVICE_NAMES = {
@@ -32,13 +33,13 @@ _KEYS = {
 
 
 def instances(node: Node, name: str) -> list[CimInstance]:
-    """All of a class on a host. The class is known to be one of its version."""
+    """All of a class on a host, whose version has it. Raises Unsupported for a class that has no instances here."""
     definition = cim_class(name)
     made = _MAKERS.get(definition.name)
     if definition.name in _SERVICE_NAMES:
         return [_service(node, definition.name)]
     if made is None:
-        return []
+        raise Unsupported(f"instances of {definition.name}, which it does not model")
     with node.estate.lock:
         return list(made(node))
 

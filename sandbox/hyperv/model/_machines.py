@@ -166,19 +166,14 @@ class Machine:
             deadline = time.monotonic() + _STOP_SECONDS
             while _runs(self.pid) and time.monotonic() < deadline:
                 time.sleep(0.01)
-            with self.still_files():
-                self.pid = 0
+            for disk in self.files:
+                disk.sync()
+            self.pid = 0
         elif self.pid and state in ("Saved", "Paused"):
             os.kill(self.pid, signal.SIGSTOP)
         elif self.pid and state == "Running":
             os.kill(self.pid, signal.SIGCONT)
         self.state = state
-
-    @contextmanager
-    def still_files(self) -> Iterator[None]:
-        for disk in self.files:
-            disk.sync()
-        yield
 
 
 def _wait_stopped(pid: int) -> None:

@@ -67,10 +67,11 @@ def machine(host: HyperVHost) -> Machine:
     return host.add_machine("web", [8 * MIB, 4 * MIB])
 
 
-def test_checkpoints_freeze_what_was_there_whatever_is_merged_in_any_order(host: HyperVHost) -> None:
+@pytest.mark.parametrize("format_", ["vhdx", "vhd"])
+def test_checkpoints_freeze_what_was_there_whatever_is_merged_in_any_order(host: HyperVHost, format_: str) -> None:
     """createsnapshot-msvm-virtualsystemsnapshotservice and destroysnapshot-...: the disks of a checkpoint hold its moment."""
     chance = random.Random(11)
-    machine = host.add_machine("web", [4 * MIB])
+    machine = host.add_machine("web", [{"size": 4 * MIB, "format": format_}])
     disk, live = machine.disks[0], bytearray(4 * MIB)
     moments: dict[str, bytes] = {}
     for round_ in range(9):
@@ -93,9 +94,9 @@ def test_checkpoints_freeze_what_was_there_whatever_is_merged_in_any_order(host:
     for each in list(machine.checkpoints):
         host.estate.remove_checkpoint(machine, each)
     host.estate.wait_merged()
-    assert [file.name for file in disk.files()] == ["C:\\VMs\\web\\disk0.vhdx"]
+    assert [file.name for file in disk.files()] == [f"C:\\VMs\\web\\disk0.{format_}"]
     assert content(host, disk.file().name) == live
-    assert [path.name for path in host.drive.folder.rglob("*vhdx")] == ["disk0.vhdx"]
+    assert [path.name for path in host.drive.folder.rglob("*vhd*")] == [f"disk0.{format_}"]
 
 
 def test_a_merge_is_noticed_by_who_reads_the_chain(host: HyperVHost, machine: Machine) -> None:
@@ -380,6 +381,10 @@ def test_power(host: HyperVHost, machine: Machine) -> None:
             _SERVICE.format(service="Msvm_ImageManagementService")
             + "Invoke-CimMethod -InputObject $service -MethodName GetVirtualDiskChanges -Arguments @{ Path = 7 }",
             "the argument Path of GetVirtualDiskChanges",
+        ),
+        (
+            "Get-CimInstance -Namespace root/virtualization/v2 -ClassName Msvm_ProcessorSettingData",
+            "instances of Msvm_ProcessorSettingData, which it does not model",
         ),
         ("(Get-VM).Weather", "the property Weather of Microsoft.HyperV.PowerShell.VirtualMachine"),
         ("Get-VMSnapshot -VM 'web'", "System.String for -VM of Get-VMSnapshot"),

@@ -6,6 +6,7 @@ installation-and-configuration-for-windows-remote-management and .../winrm/quota
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +25,7 @@ from sandbox.hyperv import HyperVHost, Quotas
 def connected(host: HyperVHost, **options: Any) -> Iterator[WSMan]:
     given: dict[str, Any] = {"auth": "ntlm", "username": host.user, "password": host.password} | options
     given |= {"port": host.port, "cert_validation": str(host.ca), "no_proxy": True}
-    with WSMan("127.0.0.1", **given) as wsman:
+    with WSMan(given.pop("server", "127.0.0.1"), **given) as wsman:
         yield wsman
 
 
@@ -156,6 +157,24 @@ def test_shells_are_gone_after_a_restart(host: HyperVHost) -> None:
         assert raised.value.code == 2150858843
     with pool(host) as again:
         assert ask(again, "1").output == [1]
+
+
+def test_the_service_says_what_it_takes_and_whether_a_shell_lives(host: HyperVHost) -> None:
+    with pool(host) as opened:
+        opened.connection.update_max_payload_size()
+        assert opened.connection.max_envelope_size == 500 * 1024
+        assert opened.is_alive()
+        host.winrm.shells.remove(host.state()["shells"][0])
+        assert not opened.is_alive()
+        opened.state = 3  # closed: its shell is gone
+
+
+def test_answers_may_be_slow(host: HyperVHost) -> None:
+    with pool(host) as opened:
+        host.faults.add("wsman", "Command", delay=0.3)
+        began = time.monotonic()
+        assert ask(opened, "1").output == [1]
+        assert time.monotonic() - began >= 0.3
 
 
 def test_a_host_that_is_down_refuses_connections(host: HyperVHost) -> None:

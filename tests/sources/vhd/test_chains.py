@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -19,7 +20,7 @@ from rehost.sources.vhd import (
     ParentUnsuitable,
     open_disk,
 )
-from sandbox.vhdx import VhdxWriter, create, create_vhd, create_vhdx, merge, open_writer, relink
+from sandbox.vhdx import VhdxWriter, create, create_vhd, create_vhdx, merge, open_writer, relink, resize
 from tests.sources.vhd.disks import MIB, contents, whole
 
 SIZE = 5 * MIB
@@ -44,7 +45,7 @@ def pair(folder: Path, suffix: str, **names: str) -> tuple[Path, Path]:
     parent, child = folder / f"parent.{suffix}", folder / f"child.{suffix}"
     with create(parent, SIZE) as disk:
         disk.write(0, b"p" * SIZE)
-    options: dict[str, object] = {"parent_names": {k.encode() if suffix == "vhd" else k: v for k, v in names.items()}}
+    options: dict[str, Any] = {"parent_names": {k.encode() if suffix == "vhd" else k: v for k, v in names.items()}}
     with create(child, parent=parent, **options) as disk:
         disk.write(512, b"c" * 512)
     return parent, child
@@ -266,3 +267,18 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         open_disk(str(tmp_path / "none.vhdx"), LocalFiles())
     with pytest.raises(NotAVirtualDisk, match="not a regular file"):
         open_disk(str(tmp_path), LocalFiles())
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_a_disk_that_was_resized(tmp_path: Path, fixed: bool) -> None:
+    path = tmp_path / "disk.vhdx"
+    with create(path, SIZE, fixed=fixed, block_size=MIB) as writer:
+        writer.write(0, b"x" * SIZE)
+    disk = open_disk(str(path), LocalFiles())
+    resize(path, SIZE + 3 * MIB)
+    with pytest.raises(ChainChanged):
+        disk.check()
+    disk.close()
+    assert contents(path) == b"x" * SIZE + bytes(3 * MIB)
+    resize(path, 2 * MIB)
+    assert contents(path) == b"x" * (2 * MIB)

@@ -143,18 +143,18 @@ def test_logs_of_a_chain_share_a_bound(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("valid", [True, False])
 def test_a_log_of_entries_that_lead_nowhere_is_soon_refused(tmp_path: Path, valid: bool) -> None:
-    """Two thousand entries, each of which could begin a sequence that never ends properly."""
+    """Five hundred entries, each of which could begin a sequence that never ends properly."""
     path = tmp_path / "disk.vhdx"
-    with create_vhdx(path, MIB, log_length=8 * MIB) as disk:
+    with create_vhdx(path, MIB, log_length=2 * MIB) as disk:
         log, offset = uuid4(), disk.header.log_offset
         disk.update_header(log=log)
-    count = 2048
+    count = 512
     entries = [
         log_entry(log, n + 1, 4096 * (count - 1) if valid else 4096 * n, [], flushed=0, last=0)
         for n in range(count - 1)
     ]
     if not valid:
-        entries = [entry[:4] + bytes(4) + struct.pack("<I", 8 * MIB) + entry[12:] for entry in entries]
+        entries = [entry[:4] + bytes(4) + struct.pack("<I", 2 * MIB) + entry[12:] for entry in entries]
     patch(path, offset, b"".join(entries))
     with bounded(), pytest.raises(DiskDamaged, match="its log"):
         open_disk(str(path), LocalFiles())
