@@ -9,13 +9,13 @@ Which of them is needed no longer, the connector says when it has a run's copy (
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
-from rehost.sources._errors import FreezeFailed, QuiesceImpossible, SourceError
+from rehost.sources._errors import FreezeFailed, QuiesceImpossible, SourceError, SourceUnavailable
 from rehost.sources._protocol import Consistency, Power, Quiesce
 from rehost.sources.hyperv import _names
 from rehost.sources.hyperv._errors import ScriptFailed, TooSlow, told
@@ -34,6 +34,8 @@ _TRACKING_VERSION = (6, 2)
 #: At most so many reference points of ours a machine; first runs that fail one after the other leave one each.
 MOST = 8
 _APPLICATION, _CRASH, _STANDARD = 1, 2, 0
+#: (machine, run) of checkpoints whose script this process lost sight of: they may appear yet.
+_given_up: set[tuple[str, str]] = set()
 _POLL = 0.25  # seconds, growing
 _SLOWEST_POLL = 5.0
 _LOG_EVERY = 60.0
@@ -45,6 +47,7 @@ class Points:
 
     power: Power
     merging: bool
+    snapshotting: bool  # a checkpoint is being taken
     checkpoints: Sequence[CheckpointRecord]
     references: Mapping[str, Mapping[str, str]]  # of whoever: id -> WMI's id of a disk -> its tracking id
     slots: Mapping[str, Slot]  # where the disk with an id of WMI's is attached
@@ -82,7 +85,8 @@ def read(host: Host, machine: str) -> Points:
     drives = {str(each["id"]): str(each.get("path") or "").lower() for each in _each(told, "drives")}
     return Points(
         power=power_of(str(told.get("state") or "")),
-        merging="MergingDisks" in (told.get("status") or ()),
+        merging="MergingDisks" in _each(told, "status"),
+        snapshotting="CreatingSnapshot" in _each(told, "status"),
         checkpoints=[checkpoint(each) for each in _each(told, "checkpoints")],
         references={
             str(each["id"]): dict(zip(_each(each, "disks"), _each(each, "tracking"), strict=False))
@@ -129,6 +133,9 @@ def take(host: Host, machine: MachineRecord, power: Power, *, run: str, quiesce:
             answer = host.run("checkpoint", Id=machine.id, Name=name, Level=level)
         except ScriptFailed as error:
             reason = str(error.attributes["reason"])
+        except SourceUnavailable:
+            _given_up.add((machine.id, run))
+            raise
         else:
             reason = told(str(answer["failed"]), int(answer["code"])) if answer["failed"] else ""
         if not reason:
@@ -178,27 +185,42 @@ def remove_all(host: Host, machine: str, run: str, *, timeout: float) -> None:
 
 
 def wait_merged(host: Host, machine: str, *, timeout: float) -> None:
+    _wait(host, machine, lambda points: points.merging, f"merging the disks of {machine}", timeout)
+
+
+def settled(host: Host, machine: str, *, timeout: float) -> Points:
+    """What there is once no checkpoint is being taken: by a script of ours whose connection was lost, or by somebody else."""
+    return _wait(host, machine, lambda points: points.snapshotting, f"taking a checkpoint of {machine}", timeout)
+
+
+def _wait(host: Host, machine: str, busy: Callable[[Points], bool], what: str, timeout: float) -> Points:
     begun = time.monotonic()
     delay, logged = _POLL, begun
-    while read(host, machine).merging:
+    while busy(points := read(host, machine)):
         now = time.monotonic()
         if now - begun > timeout:
-            raise TooSlow(task=f"merging the disks of {machine} on {host.name}", seconds=timeout)
+            raise TooSlow(task=f"{what} on {host.name}", seconds=timeout)
         if now - logged > _LOG_EVERY:
             logged = now
-            log.info("waiting until its disks are merged", machine=machine, host=host.name, seconds=round(now - begun))
+            log.info("waiting", task=what, host=host.name, seconds=round(now - begun))
         time.sleep(delay)
         delay = min(delay * 1.5, _SLOWEST_POLL)
+    return points
 
 
 def remove_stale(host: Host, machine: MachineRecord, points: Points, run: str, *, timeout: float) -> None:
-    """Remove checkpoints that other runs of ours left behind long ago."""
+    """Remove checkpoints that other runs of ours have left behind: long ago, or after this process lost sight of them."""
     for each in points.checkpoints:
         other = run_of(each)
-        if other is not None and other != run and time.time() - each.created > STALE:
+        given_up = (machine.id, other) in _given_up
+        if other is not None and other != run and (given_up or time.time() - each.created > STALE):
             log.warning("removing a checkpoint that an earlier run left behind", checkpoint=each.name, run=other)
             try:
                 remove(host, machine.id, each, timeout=timeout)
+                note = points.note(other)
+                if given_up and note is not None:
+                    end_tracking(host, machine.id, note)
+                _given_up.discard((machine.id, other))
             except SourceError as error:
                 log.warning(
                     "it cannot be removed yet; the next run tries again", checkpoint=each.name, reason=str(error)

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from rehost.sources._errors import FreezeFailed, FreezeLost, ServerUnsuitable, SourceError
+from rehost.sources._errors import FreezeFailed, FreezeLost, ServerUnsuitable, SourceError, SourceUnavailable
 from rehost.sources._protocol import (
     ChangePosition,
     Concern,
@@ -145,15 +145,18 @@ class HyperVSource:
 
     def _freeze(self, host: Host, machine: str, quiesce: Quiesce, run: str) -> FrozenMachine:
         record = self._hosts.machine(machine)
-        points = _points.read(host, machine)
+        timeout = self._config.checkpoint_timeout
+        points = _points.settled(host, machine, timeout=timeout)
         if points.of(run) is None:
             _refuse(record, concerns(record, self._config))
-            timeout = self._config.checkpoint_timeout
             _points.remove_stale(host, record, points, run, timeout=timeout)
             tracked = self._config.change_tracking and _points.begin_tracking(host, record, points, run)
             try:
                 points = _points.take(host, record, points.power, run=run, quiesce=quiesce)
                 return self._opened(host, record, points, run)
+            except SourceUnavailable:
+                # The script goes on without us: the same run finds its checkpoint, another one removes it.
+                raise
             except BaseException:
                 # Nobody has the token yet: nobody else would remove it.
                 self._undo(host, record, run, tracked=tracked)

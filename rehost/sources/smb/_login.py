@@ -109,7 +109,10 @@ def _negotiate(connection: Any, share: str, credentials: SmbCredentials, timeout
             raise
         reason = "it lets the account in as a guest, without encryption: there is no such user; correct the name"
         raise CredentialsRefused(place=place, reason=reason) from error
-    except (ImportError, NotImplementedError, ValueError) as error:
+    except ImportError as error:
+        reason = "Kerberos needs Python's gssapi and krb5, which are not there: pip install 'pyspnego[kerberos]', or use ntlm"
+        raise CredentialsRefused(place=place, reason=reason) from error
+    except (NotImplementedError, ValueError) as error:
         raise CredentialsRefused(place=place, reason=_advise(str(error))) from error
     tree = TreeConnect(session, rf"\\{connection.server_name}\{share}")
     try:
