@@ -127,14 +127,15 @@ class Kdc:
         )
 
     def _admin(self, query: str) -> None:
-        self._run("kadmin.local", "-r", REALM, "-q", query)
+        # By standard input: arguments are for everybody to see, and a password is among these.
+        self._run("kadmin.local", "-r", REALM, told=query)
 
-    def _run(self, program: str, *arguments: str) -> None:
+    def _run(self, program: str, *arguments: str, told: str = "") -> None:
         done = subprocess.run(
             [kdc_program(program), *arguments],
             env={**os.environ, **self._own_environment()},
             capture_output=True,
-            stdin=subprocess.DEVNULL,
+            input=f"{told}\n".encode(),
             check=False,
         )
         if done.returncode:
