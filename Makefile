@@ -3,7 +3,7 @@ RUN := sh tools/run.sh
 VENV := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench shell coldsnap vcenter doctor clean distclean
+.PHONY: help setup demo test bench shell coldsnap vcenter azurite doctor clean distclean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -11,7 +11,7 @@ help: ## Show this
 setup: ## Prepare this clone: virtual environment, pinned packages, Pulumi engine
 	@$(RUN) tools.setup
 
-demo: setup ## Migrate two machines into a local AWS; KEEP=1 leaves it running, SOURCE=... chooses the source, SCENARIO=shop the way of an application, SCENARIO=gitops that of a pull request
+demo: setup ## Migrate two machines into a local AWS; KEEP=1 leaves it running, SOURCE=qemu, vsphere, hyperv or azure takes a machine that runs, SCENARIO=shop the way of an application, SCENARIO=gitops that of a pull request
 	@KEEP="$(KEEP)" SOURCE="$(SOURCE)" SCENARIO="$(SCENARIO)" $(VENV)/python -m tools.demo
 
 test: setup ## Check style, types and boundaries, and run the tests; ARGS=... goes to pytest
@@ -30,6 +30,9 @@ coldsnap: ## Build coldsnap with cargo; the tests hold the sandbox to it
 
 vcenter: ## Build the vCenter simulator with Go, for the tests and the demo of vSphere
 	@$(RUN) tools.vsphere_sim
+
+azurite: ## Fetch Azurite with npm, for the tests and the demo of Azure
+	@$(RUN) tools.azurite
 
 doctor: setup ## Say what this machine lacks, and what that costs
 	@$(VENV)/rehost doctor
