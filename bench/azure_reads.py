@@ -1,4 +1,4 @@
-"""What reading a page blob costs this process: `python -m bench.azure_reads [MIB]`.
+"""What reading a page blob costs this process: `python -m bench.azure_reads [MIB]`, in the environment of the tests.
 
 A server in a process of its own answers ranges over TLS from memory; three clients read them, one request at a time, into one
 buffer. The blob says that it is no page blob: of one, azure-storage-blob asks for the page ranges with each read. Prints CPU seconds a GiB of the client's process, and MiB/s.

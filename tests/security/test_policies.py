@@ -122,7 +122,11 @@ def test_roles_and_grants_go_to_aws_services_only(name: str) -> None:
             assert statement.condition == wanted[action]
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
+#: The others are AWS's: what Azure makes of its role, tests/sources/test_azure_faults.py says.
+AWS = sorted(path for path in FOLDER.glob("*.json") if not path.stem.startswith("azure-"))
+
+
+@pytest.mark.parametrize("path", AWS, ids=lambda path: path.stem)
 def test_each_file_is_a_policy_that_iam_takes(path: object) -> None:
     name = getattr(path, "stem")  # noqa: B009 - pytest types parameters as object
     found = document(name)

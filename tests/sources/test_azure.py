@@ -1,4 +1,4 @@
-"""The azure source, held to the contract: a machine of two disks, by restore points, and one that is off, by snapshots."""
+"""The azure source, held to the contract: a machine of two disks, by restore points."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rehost.sources.azure import _client
 from sandbox.azure import AzureCloud
 from tests.sources.azure import AzureHarness, built
 from tests.sources.contract import SourceContract
@@ -21,6 +22,11 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureCloud]:
 
 class TestAzure(SourceContract):
     harness_type = AzureHarness
+
+    @pytest.fixture(autouse=True)
+    def at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The stand-in's operations end as soon as they have begun."""
+        monkeypatch.setattr(_client, "_POLL", (0.01, 1.0))
 
     @pytest.fixture
     def site(self, tmp_path: Path, cloud: AzureCloud) -> Iterator[Harness]:

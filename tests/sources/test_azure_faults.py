@@ -69,6 +69,7 @@ def single(tmp_path: Path, cloud: AzureCloud) -> Iterator[OneDisk]:
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is waited for takes as long as the stand-in says, and no longer."""
     monkeypatch.setattr(_client, "_BACKOFF", (0.01, 0.01, 0.01))
+    monkeypatch.setattr(_client, "_POLL", (0.01, 1.0))
     monkeypatch.setattr(_points, "REMOVE_DELAYS", (0.01, 0.01))
     monkeypatch.setattr(_blob, "_PAUSES", (0.01, 0.01, 0.01))
 
@@ -342,22 +343,11 @@ def test_a_machine_that_is_started_while_its_disks_are_taken_one_by_one(tmp_path
     frozen.release()
     site.azure.forget({"id": machine.id}, positions(frozen))
     assert site.azure.remains({"id": machine.id}) == []
-    original = cloud.estate.begin
-    started: list[str] = []
-
-    def begin(action: str, path: str, *rest: str) -> object:
-        if action == "Microsoft.Compute/snapshots/write" and not started:
-            started.append(path)
-            machine.set_power("running")
-        return original(action, path, *rest)
-
-    cloud.estate.begin = begin  # type: ignore[method-assign,assignment]
-    try:
-        with pytest.raises(FreezeFailed, match="started while its disks were taken"):
-            site.source.freeze({"id": machine.id}, quiesce=Quiesce.NONE, run="run-2")
-    finally:
-        cloud.estate.begin = original  # type: ignore[method-assign]
-    assert started
+    write = "Microsoft.Compute/snapshots/write"
+    started = cloud.fault("meanwhile", call=write, after=1, then=lambda: machine.set_power("running"))
+    with pytest.raises(FreezeFailed, match="started while its disks were taken"):
+        site.source.freeze({"id": machine.id}, quiesce=Quiesce.NONE, run="run-2")
+    assert started.hits
     assert site.azure.remains({"id": machine.id}) == []
     machine.delete()
     site.close()

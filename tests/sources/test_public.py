@@ -9,6 +9,7 @@ import pytest
 import rehost.sources as sources
 from rehost.errors import RehostError
 from rehost.sources import SourceError, _errors
+from rehost.sources.azure import _errors as _azure_errors
 from rehost.sources.vsphere import _errors as _vsphere_errors
 
 PUBLIC = """
@@ -54,7 +55,14 @@ VSPHERE_ERRORS: list[SourceError] = [
 ]
 
 
-@pytest.mark.parametrize("error", ERRORS + VSPHERE_ERRORS, ids=lambda error: type(error).__name__)
+AZURE_ERRORS: list[SourceError] = [
+    _azure_errors.CallRefused(doing="taking a snapshot", code="QuotaExceeded", reason="too many"),
+    _azure_errors.OperationTimedOut(doing="taking a snapshot", seconds=3.0),
+    _azure_errors.ResourceGone(doing="asking for a disk", resource="web-01-os"),
+]
+
+
+@pytest.mark.parametrize("error", ERRORS + VSPHERE_ERRORS + AZURE_ERRORS, ids=lambda error: type(error).__name__)
 def test_errors_survive_pickle(error: SourceError) -> None:
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is type(error)
