@@ -5,8 +5,8 @@ python -m bench.vhd       writes build/bench/vhd.json; exit code 1 where a targe
 Half of each disk is data that does not compress, in the page cache. Ours finds what is allocated and reads it in pieces of 1 MiB,
 one after the other, in one thread, into memory: what it costs to find the bytes, without anything done with them. qemu-img copies
 into a target that takes no bytes (QEMU's null-co), so that neither writes. They take turns, and the medians are compared.
-`scattered` is a differencing VHDX of which every other 4 KiB are its parent's; QEMU cannot read one, and its
-figures are those of the parent.
+`scattered` is a differencing VHDX of which every other 4 KiB are its parent's: the most that the tables can cost. QEMU cannot
+read one, so it has no peer and no target.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,39 +38,40 @@ def main() -> int:
         result = _measure(Path(name))
     (scratch / "vhd.json").write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))
-    return 0 if all(case["ratio"] <= TARGET_RATIO for case in result["cases"].values()) else 1
+    return 0 if all(case.get("ratio", 0) <= TARGET_RATIO for case in result["cases"].values()) else 1
 
 
 def _measure(folder: Path) -> dict[str, Any]:
     disks = _make_disks(folder)
     cases: dict[str, Any] = {}
-    for case, (kind, path, peer) in disks.items():
+    for case, (kind, path) in disks.items():
         nothing = f"driver=null-co,size={_size(path)}"
         theirs: list[float] = []
         ours: list[float] = []
         read = 0
 
-        def copy(kind: str = kind, peer: Path = peer, nothing: str = nothing) -> None:
-            _qemu_img("convert", "-f", kind, "-n", "--target-image-opts", peer, nothing)
-
         for _turn in range(REPEATS):
-            theirs.append(_timed(copy))
+            if kind:
+                began = time.monotonic()
+                _qemu_img("convert", "-f", kind, "-n", "--target-image-opts", path, nothing)
+                theirs.append(time.monotonic() - began)
             began = time.monotonic()
             read = _read(path)
             ours.append(time.monotonic() - began)
-        own, other = statistics.median(ours), statistics.median(theirs)
+        own = statistics.median(ours)
         cases[case] = {
-            "qemu_img_convert_seconds": [round(each, 3) for each in theirs],
             "read_seconds": [round(each, 3) for each in ours],
             "read_bytes": read,
             "read_mib_per_second": round(read / own / (1 << 20)),
-            "ratio": round(own / other, 2),
         }
+        if theirs:
+            cases[case]["qemu_img_convert_seconds"] = [round(each, 3) for each in theirs]
+            cases[case]["ratio"] = round(own / statistics.median(theirs), 2)
     return {"disk_bytes": _DISK, "repeats": REPEATS, "cases": cases, "target_ratio": TARGET_RATIO}
 
 
-def _make_disks(folder: Path) -> dict[str, tuple[str, Path, Path]]:
-    """By name: what QEMU calls the format, the file, and the one that QEMU reads."""
+def _make_disks(folder: Path) -> dict[str, tuple[str, Path]]:
+    """By name: what QEMU calls the format, nothing where it cannot read it, and the file."""
     raw = folder / "disk.raw"
     with raw.open("wb") as file:
         file.truncate(_DISK)
@@ -86,14 +86,14 @@ def _make_disks(folder: Path) -> dict[str, tuple[str, Path, Path]]:
     ):
         path = folder / f"{case}.{'vhd' if kind == 'vpc' else 'vhdx'}"
         _qemu_img("convert", "-f", "raw", "-O", kind, "-o", options, raw, path)
-        found[case] = (kind, path, path)
+        found[case] = (kind, path)
     raw.unlink()
     child = folder / "child.vhdx"
     with create(child, parent=found["vhdx"][1]) as disk:
         for offset in range(0, _DISK, 2 * _STRETCH):
             for at in range(offset, offset + _STRETCH, 8192):
                 disk.write(at, os.urandom(4096))
-    found["scattered"] = ("vhdx", child, found["vhdx"][1])
+    found["scattered"] = ("", child)
     return found
 
 
@@ -116,12 +116,6 @@ def _read(path: Path) -> int:
 
 def _qemu_img(*arguments: str | Path) -> None:
     subprocess.run(["qemu-img", *map(str, arguments)], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-
-
-def _timed(work: Callable[[], None]) -> float:
-    began = time.monotonic()
-    work()
-    return time.monotonic() - began
 
 
 if __name__ == "__main__":

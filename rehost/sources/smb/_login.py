@@ -124,9 +124,13 @@ def _negotiate(connection: Any, share: str, credentials: SmbCredentials, timeout
     return session, tree
 
 
+_CLOCK = "set this machine's clock by NTP, as the domain controller's is"
+
 #: What MIT's Kerberos says, and what helps.
 _KERBEROS = {
-    "clock skew": "set this machine's clock by NTP, as the domain controller's is",
+    "clock skew": _CLOCK,
+    "not yet valid": _CLOCK,
+    "expired": "get a new ticket (kinit)",
     "integrity check failed": "the password is wrong",
     "preauthentication failed": "the password is wrong",
     "client not found": "check the user's name and its realm",

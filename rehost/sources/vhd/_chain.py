@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from rehost.blocks import Extent
-from rehost.sources._errors import DiskMissing, DiskUnsuitable
+from rehost.sources._errors import DiskMissing, DiskUnreadable, DiskUnsuitable, SourceError
 from rehost.sources.vhd._errors import ChainChanged, ParentMissing, ParentUnsuitable
 from rehost.sources.vhd._files import DiskFile, Files
 from rehost.sources.vhd._gather import Piece, clear, gather
@@ -175,7 +175,7 @@ def _open_layer(path: str, files: Files, pages: PageCache, logs: Budget) -> Laye
 def _open_parent(child: Layer, files: Files, pages: PageCache, logs: Budget, seen: set[str]) -> Layer:
     """By the first of its names that leads to the right file."""
     assert child.parent is not None  # noqa: S101 - for the type checker
-    wrong: ParentUnsuitable | None = None
+    wrong: SourceError | None = None
     tried = [_resolved(child.file.path, name) for name in child.parent.names]
     for path in tried:
         reason = None
@@ -185,6 +185,9 @@ def _open_parent(child: Layer, files: Files, pages: PageCache, logs: Budget, see
         try:
             parent = _open_layer(path, files, pages, logs)
         except (FileNotFoundError, DiskMissing):
+            continue
+        except (DiskUnreadable, DiskUnsuitable) as error:
+            wrong = wrong or error
             continue
         if parent.kind != child.kind:
             reason = f"it is a {parent.kind}, not a {child.kind}"

@@ -27,7 +27,8 @@ class Files(Protocol):
     """Where names are looked up: the disk's own, and those by which a differencing disk knows its parent."""
 
     def open(self, path: str) -> ByteSource:
-        """Raises FileNotFoundError or DiskMissing where there is no such file: then the next name is tried."""
+        """Raises FileNotFoundError or DiskMissing where there is no such file, DiskUnreadable where it cannot be opened: then
+        a parent's next name is tried. Everything else ends the attempt."""
 
 
 class LocalFile:

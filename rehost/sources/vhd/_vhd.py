@@ -77,7 +77,10 @@ class VhdLayer:
             self.parent = self._read_parent(header)
 
     def _read_parent(self, header: bytearray) -> ParentLink:
-        """The names in the order of VHDX's: the relative one first."""
+        """The names in the order of VHDX's: the relative one first.
+
+        The parent's time stamp is not compared: it is that of a file system, and a copied file has another.
+        """
         found: dict[bytes, str] = {}
         for index in range(8):
             at = 576 + 24 * index

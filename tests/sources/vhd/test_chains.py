@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from rehost.sources import DiskMissing, SourceChanged
+from rehost.sources import DiskMissing, DiskUnreadable, SourceChanged
 from rehost.sources.vhd import (
     ChainChanged,
     FeatureUnknown,
@@ -35,6 +35,8 @@ class Windows:
 
     def open(self, path: str) -> LocalFile:
         self.asked.append(path)
+        if path.startswith("\\\\.\\"):
+            raise DiskUnreadable(path=path, reason="denied")
         if path.lower() not in self.names:
             raise DiskMissing(path=path)
         return LocalFile(self.names[path.lower()])
@@ -114,6 +116,14 @@ def test_a_wrong_file_by_the_first_name_does_not_hide_the_right_one_by_the_next(
     )
     assert disk.chain[1] == "C:\\parent.vhdx"
     disk.close()
+
+
+def test_a_name_that_cannot_be_opened_does_not_hide_the_next_and_is_told_if_there_is_none(tmp_path: Path) -> None:
+    names = {"relative_path": "\\\\.\\pipe\\parent.vhdx", "absolute_win32_path": "\\\\?\\C:\\parent.vhdx"}
+    parent, child = pair(tmp_path, "vhdx", **names)
+    open_disk("D:\\child.vhdx", Windows({"D:\\child.vhdx": child, "C:\\parent.vhdx": parent})).close()
+    with pytest.raises(DiskUnreadable, match="denied"):
+        open_disk("D:\\child.vhdx", Windows({"D:\\child.vhdx": child}))
 
 
 def test_a_parent_that_is_gone_is_named(tmp_path: Path) -> None:
