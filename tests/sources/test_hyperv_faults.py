@@ -445,6 +445,22 @@ def test_checkpoints_of_others_are_read_through_and_left_alone(site: HyperVHarne
     succeeds(site)
 
 
+def test_changes_are_asked_of_the_file_that_a_checkpoint_was_merged_into(site: HyperVHarness) -> None:
+    first = freeze(site)
+    since = first.disks[0].position
+    site.write(0, 700 * KIB, b"between" * 100)
+    second = freeze(site, "run-2")
+    at_second = site.content(0)
+    site.write(0, 0, b"after it" * 64)
+    first.release()
+    extents = list(second.disks[0].extents(since))
+    assert restored(extents, second.disks[0], INITIAL[0]) == at_second
+    assert sum(each.length for each in extents) < MIB
+    second.release()
+    assert site.made() == []
+    succeeds(site)
+
+
 def test_what_an_earlier_run_left_goes_after_a_day(site: HyperVHarness) -> None:
     freeze(site, "run-old").close()
     freeze(site, "run-young").close()

@@ -13,6 +13,7 @@ import structlog
 
 from rehost.blocks import Extent
 from rehost.sources._errors import (
+    ChangesUnknown,
     DiskMissing,
     DiskUnreadable,
     DiskUnsuitable,
@@ -106,7 +107,7 @@ class Reader:
             disk, times = self._open(key)
             return what(disk)
         except _ELSEWHERE as error:
-            if not self._follow(times):
+            if not self.follow(times):
                 raise
             log.info("reading on from where the disk is now", server=self._state.name, disk=key, reason=str(error))
         disk, _ = self._open(key)
@@ -139,10 +140,11 @@ class Reader:
                 self._disks[key] = open_disk(self._paths[key], self._files)
             return self._disks[key], self._times_opened
 
-    def _follow(self, times: int) -> bool:
+    def follow(self, times: int = 0) -> bool:
         """Whether the checkpoint's disks are elsewhere by now: on another host, or in other files.
 
-        Removing an older checkpoint merges this one's files into those below them; they hold the same moment there.
+        `times`: what `_open` said; another thread may have opened them anew since. Removing an older checkpoint merges this
+        one's files into those below them; they hold the same moment there.
         """
         with self._lock:
             if times and (self._host is None or self._times_opened != times):
@@ -155,7 +157,7 @@ class Reader:
             if found is None:
                 return False
             paths = {slot.key: path for slot, path in found.disks.items() if slot.key in self._paths}
-            if host is self._host and paths == self._paths:
+            if self._host in (None, host) and paths == self._paths:
                 return False
             self.close()
             self._paths.update(paths)
@@ -190,6 +192,11 @@ class FrozenVirtualDisk:
             return iter(self._reader.with_disk(self.key, lambda disk: list(disk.extents())))
         before = _changes.check_since(self.key, since, self._position)
         # As a list: what the host no longer knows has to show before the first extent is used.
+        try:
+            return iter(self._hosts.on(self._state.machine, lambda host: self._areas(host, before.tracking)))
+        except ChangesUnknown:
+            if not self._reader.follow():
+                raise
         return iter(self._hosts.on(self._state.machine, lambda host: self._areas(host, before.tracking)))
 
     def read_into(self, offset: int, buffer: memoryview) -> int:

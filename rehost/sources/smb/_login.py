@@ -165,7 +165,15 @@ class _Handover:
         return b""  # the end, to smbprotocol
 
 
+class _Requests(dict[int, Any]):
+    """Those that wait for an answer. smbprotocol's thread goes through them as it leaves, while the echo's is taken out."""
+
+    def values(self) -> Any:
+        return list(super().values())
+
+
 def _take_over(connection: Any, session: Any, tree: Any, timeout: float, read_size: int) -> Channel:
+    connection.outstanding_requests = _Requests(connection.outstanding_requests)
     connection.transport = _Handover(connection.transport)
     connection.echo(sid=session.session_id, credit_request=_CREDITS, timeout=timeout)
     connection._t_worker.join(timeout)
