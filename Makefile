@@ -17,8 +17,8 @@ demo: setup ## Migrate two machines into a local AWS; KEEP=1 leaves it running, 
 test: setup ## Check style, types and boundaries, and run the tests; ARGS=... goes to pytest
 	@$(RUN) tools.check $(ARGS)
 
-bench: setup ## Measure; PART=pipeline, sources, vsphere, hyperv, control or engine for one of them, ARGS=... goes to it (PART=pipeline ARGS=--quick)
-	@for part in $(or $(PART),pipeline sources vsphere hyperv control engine); do \
+bench: setup ## Measure; PART=pipeline, sources, vsphere, hyperv, vhd, control or engine for one of them, ARGS=... goes to it (PART=pipeline ARGS=--quick)
+	@for part in $(or $(PART),pipeline sources vsphere hyperv vhd control engine); do \
 		$(VENV)/python -m bench.$$part $(ARGS) || failed="$$failed $$part"; \
 	done; test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 

@@ -98,8 +98,8 @@ def end_earlier(ready: Path) -> None:
             time.sleep(0.05)
 
 
-def _orders(place: Place) -> ThreadingHTTPServer:
-    """Whoever reaches the port may give them, as with the sandbox: it is for trying."""
+def _orders(place: Place, guests: dict[str, int]) -> ThreadingHTTPServer:
+    """`guests`: by machine, the process that writes to its disks. Whoever reaches the port may give them, as with the sandbox: it is for trying."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -116,6 +116,7 @@ def _orders(place: Place) -> ThreadingHTTPServer:
             if self.path == "/add":
                 return place.add(body["name"], [Path(each) for each in body["disks"]])
             if self.path == "/attach":
+                guests[body["name"]] = body["pid"]
                 return place.attach(body["name"], body["pid"])
             return list(place.left())
 
@@ -133,7 +134,8 @@ def main() -> None:
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: over.set())
     facts = place.start()
-    orders = _orders(place)
+    guests: dict[str, int] = {}
+    orders = _orders(place, guests)
     thread = threading.Thread(target=orders.serve_forever, name="orders", daemon=True)
     thread.start()
     try:
@@ -147,7 +149,16 @@ def main() -> None:
         orders.shutdown()
         with contextlib.suppress(OSError):
             orders.server_close()
+        for pid in guests.values():
+            _end_guest(pid)
         place.stop()
+
+
+def _end_guest(pid: int) -> None:
+    """A machine does not outlive the place that it is on: with `KEEP=1` nobody else would end it."""
+    with contextlib.suppress(OSError):
+        if pid and b"qemu-system" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            os.kill(pid, signal.SIGTERM)
 
 
 if __name__ == "__main__":

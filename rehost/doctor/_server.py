@@ -140,8 +140,12 @@ class ServerTest:
         return None
 
     def _read_sample(self) -> Answer:
-        each = self._budget // max(1, len(self._allocated))
-        places = [(key, piece) for key, found in self._allocated.items() for piece in sample_of(found, each)]
+        total = sum(each.bytes for each in self._allocated.values()) or 1
+        places = [
+            (key, piece)
+            for key, found in self._allocated.items()
+            for piece in sample_of(found, self._budget * found.bytes // total)
+        ]
         reader = Reader()
         started = time.monotonic()
         self._sample = reader.digests(self._disks, places)

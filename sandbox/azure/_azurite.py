@@ -29,6 +29,8 @@ _VERSION = "2021-12-02"
 _LISTENS = re.compile(rb"successfully listens on http://[^:]+:(\d+)")
 #: The most that one Put Page takes (https://learn.microsoft.com/rest/api/storageservices/put-page).
 MOST_WRITTEN = 4 << 20
+#: Node runs it so: it ends with whoever started it, however that ended, since its standard input ends then.
+_RUN = "process.stdin.on('end', () => process.exit()).resume(); require(process.argv[1])"
 _IDLE_SECONDS = 2.0
 _POOL = 16
 
@@ -46,14 +48,19 @@ class Azurite:
         self._idle: list[tuple[http.client.HTTPConnection, float]] = []  # with when it was used last
         self._lock = threading.Lock()
 
+    @property
+    def pid(self) -> int:
+        """Of its process; 0 while there is none."""
+        return self._process.pid if self._process is not None else 0
+
     def start(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
-        command = ["node", str(self._program), "--blobHost", "127.0.0.1", "--blobPort", "0", "--silent"]
+        command = ["node", "-e", _RUN, str(self._program), "--blobHost", "127.0.0.1", "--blobPort", "0", "--silent"]
         command += ["--location", str(self.folder), "--skipApiVersionCheck", "--disableTelemetry"]
         command += ["--disableProductStyleUrl"]
         environment = {**os.environ, "AZURITE_ACCOUNTS": f"{_ACCOUNT}:{self._key}"}
         self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
         )
         said = b""
         output = self._process.stdout
@@ -82,8 +89,9 @@ class Azurite:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-            if self._process.stdout is not None:
-                self._process.stdout.close()
+            for stream in (self._process.stdin, self._process.stdout):
+                if stream is not None:
+                    stream.close()
             self._process = None
 
     def __enter__(self) -> Self:

@@ -44,6 +44,19 @@ FOREIGN = (
 )
 
 
+#: What MIT Kerberos says where clocks differ: the host's, and the domain controller's.
+_CLOCKS = ("clock skew", "not yet valid")
+
+
+def _of_kerberos(error: BaseException) -> bool:
+    """pyspnego passes some errors of these packages on as they are; they are not everywhere, so their types cannot be named."""
+    return type(error).__module__.partition(".")[0] in ("krb5", "gssapi")
+
+
+def _foreign(error: Exception) -> bool:
+    return isinstance(error, FOREIGN) or _of_kerberos(error)
+
+
 class Session:
     """Connects when it is made. What it raises is a SourceError."""
 
@@ -73,8 +86,10 @@ class Session:
             _tls.trust(config, self._wsman.transport.session)
             self._pool = RunspacePool(self._wsman, configuration_name=config.configuration)
             self._pool.open()
-        except FOREIGN as error:
+        except Exception as error:
             self._wsman.close()
+            if not _foreign(error):
+                raise
             raise self._translated(error, "connecting") from error
 
     def run(self, script: str, parameters: Mapping[str, Any]) -> Any:
@@ -85,7 +100,9 @@ class Session:
             if parameters:
                 shell.add_parameters(dict(parameters))
             output = shell.invoke()
-        except FOREIGN as error:
+        except Exception as error:
+            if not _foreign(error):
+                raise
             raise self._translated(error, script) from error
         if shell.state != PSInvocationState.COMPLETED or not output:
             raise self._failed(script, shell.streams.error, parameters)
@@ -122,7 +139,7 @@ class Session:
 
     def _translated(self, error: Exception, doing: str) -> SourceError:
         place, text = str(self._endpoint), _text(error)
-        if "skew" in text.lower():
+        if any(each in text.lower() for each in _CLOCKS):
             reason = (
                 f"{doing}: Kerberos refuses as the clocks differ by more than it allows (5 minutes by default): "
                 "set the clocks of this machine, the host and the domain controller by the same time server"
@@ -142,7 +159,7 @@ class Session:
                 "correct what `credentials` refers to, or `auth`"
             )
             return CredentialsRefused(place=place, reason=reason)
-        if isinstance(error, SpnegoError):
+        if isinstance(error, SpnegoError) or _of_kerberos(error):
             reason = f"{doing}: {self._config.auth.value} cannot log {self._username!r} in: {text}; correct `credentials` or `auth`"
             return CredentialsRefused(place=place, reason=reason)
         denied = isinstance(error, WSManFaultError) and error.code == _ACCESS_DENIED

@@ -17,11 +17,11 @@ from typing import Any
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM
 from smbprotocol import Dialects
 from smbprotocol.connection import Ciphers, Connection
-from smbprotocol.exceptions import SMBAuthenticationError, SMBException, SMBResponseException
+from smbprotocol.exceptions import SMBAuthenticationError, SMBConnectionClosed, SMBException, SMBResponseException
 from smbprotocol.session import Session
 from smbprotocol.tree import TreeConnect
 
-from rehost.sources._errors import CredentialsRefused, SourceUnavailable
+from rehost.sources._errors import CredentialsRefused, SourceError, SourceUnavailable
 from rehost.sources.smb._channel import Channel
 from rehost.sources.smb._credentials import SmbCredentials
 from rehost.sources.smb._errors import NotEncrypted
@@ -103,7 +103,7 @@ def _negotiate(connection: Any, share: str, credentials: SmbCredentials, timeout
     except SMBResponseException as error:
         raise login_error(error.status, place) from error
     except SMBAuthenticationError as error:
-        raise CredentialsRefused(place=place, reason=_advise(str(error))) from error
+        raise _kerberos_error(str(error), place) from error
     except SMBException as error:
         if "as a guest" not in str(error):
             raise
@@ -112,8 +112,10 @@ def _negotiate(connection: Any, share: str, credentials: SmbCredentials, timeout
     except ImportError as error:
         reason = "Kerberos needs Python's gssapi and krb5, which are not there: pip install 'pyspnego[kerberos]', or use ntlm"
         raise CredentialsRefused(place=place, reason=reason) from error
-    except (NotImplementedError, ValueError) as error:
-        raise CredentialsRefused(place=place, reason=_advise(str(error))) from error
+    except Exception as error:  # of the Kerberos libraries, which have no common root
+        if not connection.transport.connected:
+            raise SMBConnectionClosed(str(error)) from error
+        raise _kerberos_error(str(error), place) from error
     tree = TreeConnect(session, rf"\\{connection.server_name}\{share}")
     try:
         tree.connect()
@@ -122,10 +124,24 @@ def _negotiate(connection: Any, share: str, credentials: SmbCredentials, timeout
     return session, tree
 
 
-def _advise(said: str) -> str:
-    if "skew" in said.lower():
-        return f"{said}; set this machine's clock by NTP"
-    return f"{said}; for Kerberos, check the ticket (klist), the realm and the host's full name, or use ntlm"
+#: What MIT's Kerberos says, and what helps.
+_KERBEROS = {
+    "clock skew": "set this machine's clock by NTP, as the domain controller's is",
+    "integrity check failed": "the password is wrong",
+    "preauthentication failed": "the password is wrong",
+    "client not found": "check the user's name and its realm",
+    "not found in kerberos database": "name the host as the domain knows it, in full and not by its address",
+}
+
+
+def _kerberos_error(said: str, place: str) -> SourceError:
+    if "cannot contact any kdc" in said.lower():
+        return SourceUnavailable(
+            place=place, reason=f"{said}; no domain controller of that realm answers (krb5.conf, DNS)"
+        )
+    found = (advice for words, advice in _KERBEROS.items() if words in said.lower())
+    default = "for Kerberos, check the ticket (klist), the realm and the host's full name, or use ntlm"
+    return CredentialsRefused(place=place, reason=f"{said}; {next(found, default)}")
 
 
 class _Handover:

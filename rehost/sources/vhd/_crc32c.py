@@ -2,7 +2,7 @@
 
 A loop over bytes is slow in Python, and long integers are not: the message is one polynomial, and a remainder is not changed
 by replacing its first part, multiplied by x^d, by that part times (x^d mod P). Halving the message so again and again takes
-some 16 shifts of half of it a step. Measured: `docs/decisions.md`, "Virtual disks of Hyper-V".
+some 16 shifts of half of it a step: 12 ms a MiB, where a loop with tables takes 85 to 110 (`docs/decisions.md`).
 """
 
 from __future__ import annotations

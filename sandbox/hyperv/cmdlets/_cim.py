@@ -10,10 +10,9 @@ from sandbox.hyperv.model import (
     CimClass,
     CimClassObject,
     CimInstance,
-    Job,
     Node,
     Serializer,
-    affected,
+    associated,
     cim_class,
     cim_error,
     condition,
@@ -74,11 +73,8 @@ def cim_cmdlets(node: Node) -> Sequence[Cmdlet]:
 
     def get_associated(bound: Bound) -> Iterable[Any]:
         given = _instance(bound["InputObject"], "Get-CimAssociatedInstance")
-        wanted = text(bound["ResultClassName"])
-        if not isinstance(given.model, Job):
-            raise Unsupported(f"associations of {given.text()}")
-        cim_class(wanted)
-        return [found for found in affected(node, given.model) if found.text().lower() == wanted.lower()]
+        current = fetch(node, given)
+        return associated(node, given if current is None else current, text(bound["ResultClassName"]))
 
     def call(bound: Bound) -> Iterable[Any]:
         given = _instance(bound["InputObject"], "Invoke-CimMethod")

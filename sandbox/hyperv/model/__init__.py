@@ -1,5 +1,6 @@
 """Hyper-V as its WMI provider and its cmdlets show it: hosts, machines, disks, checkpoints, reference points."""
 
+from sandbox.hyperv.model._associations import associated
 from sandbox.hyperv.model._cim import (
     CIMV2,
     VIRTUALIZATION,
@@ -17,7 +18,7 @@ from sandbox.hyperv.model._disks import Disk, DiskFile, Drive, make
 from sandbox.hyperv.model._estate import Estate, Failed, Job
 from sandbox.hyperv.model._instances import fetch, instances
 from sandbox.hyperv.model._machines import Adapter, Checkpoint, Machine, ReferencePoint, Service
-from sandbox.hyperv.model._methods import affected, invoke
+from sandbox.hyperv.model._methods import invoke
 from sandbox.hyperv.model._node import VERSIONS, Cluster, Node
 
 __all__ = [
@@ -41,7 +42,7 @@ __all__ = [
     "ReferencePoint",
     "Serializer",
     "Service",
-    "affected",
+    "associated",
     "cim_class",
     "cim_error",
     "condition",

@@ -15,12 +15,11 @@ from typing import Any
 from sandbox.hyperv.model._cim import CimInstance, cim_class, from_text, to_text
 from sandbox.hyperv.model._estate import Failed, Job
 from sandbox.hyperv.model._instances import (
-    checkpoint_instance,
     job_instance,
     reference,
     reference_instance,
 )
-from sandbox.hyperv.model._machines import Checkpoint, Machine, ReferencePoint
+from sandbox.hyperv.model._machines import Checkpoint, Machine
 from sandbox.hyperv.model._node import Node
 from sandbox.hyperv.model._tracking import UnknownTrackingId
 from sandbox.hyperv.powershell import Record, Unsupported, items, number, text, type_of
@@ -326,17 +325,6 @@ def _embedded(source: Any, name: str) -> CimInstance | None:
     except ValueError:
         return None
     return found if found.definition.name == name else None
-
-
-def affected(node: Node, job: Job) -> list[CimInstance]:
-    """What CIM_AffectedJobElement leads to from a job."""
-    made = job.current().affected
-    for machine in node.machines:
-        if isinstance(made, ReferencePoint) and made in machine.references:
-            return [reference_instance(made, machine)]
-        if isinstance(made, Checkpoint) and made in machine.checkpoints:
-            return [checkpoint_instance(made, machine)]
-    return []
 
 
 _METHODS: Mapping[tuple[str, str], Callable[[Node, CimInstance, Mapping[str, Any]], Answer]] = {

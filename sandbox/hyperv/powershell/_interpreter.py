@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sandbox.hyperv.powershell._errors import ErrorInfo, Flow, PowerShellError, Stopped, Unsupported, runtime_error
+from sandbox.hyperv.powershell._parameters import bind, refuse
+from sandbox.hyperv.powershell._records import ErrorRecord
 from sandbox.hyperv.powershell._syntax import Node, parse
-from sandbox.hyperv.powershell._types import cast
 from sandbox.hyperv.powershell._values import (
     VOID,
     Hashtable,
-    NetObject,
     ScriptBlock,
-    TypeName,
     collapsed,
     items,
     plain,
@@ -64,55 +63,6 @@ class Scope:
         self.variables[name] = value
 
 
-class ErrorRecord(NetObject):
-    """$_ in a catch block."""
-
-    type_name = "System.Management.Automation.ErrorRecord"
-
-    def __init__(self, info: ErrorInfo) -> None:
-        self.info = info
-        self.exception = ExceptionObject(info)
-        self.category = CategoryInfo(info)
-
-    properties = {  # noqa: RUF012 - a table of the class, as its base declares
-        "Exception": "exception",
-        "CategoryInfo": "category",
-        "FullyQualifiedErrorId": lambda record: record.info.error_id,
-        "TargetObject": lambda record: record.info.target,
-    }
-
-    def text(self) -> str:
-        return self.info.message
-
-
-class ExceptionObject(NetObject):
-    type_name = "System.Exception"
-    properties = {  # noqa: RUF012
-        "Message": lambda exception: exception.info.message,
-        "HResult": lambda exception: exception.info.hresult,
-        "InnerException": lambda exception: None,
-    }
-    methods = {"GetType": lambda exception: TypeName(exception.info.exception)}  # noqa: RUF012
-
-    def __init__(self, info: ErrorInfo) -> None:
-        self.info = info
-
-    def text(self) -> str:
-        return f"{self.info.exception}: {self.info.message}"
-
-
-class CategoryInfo(NetObject):
-    type_name = "System.Management.Automation.ErrorCategoryInfo"
-    properties = {  # noqa: RUF012
-        "Category": lambda category: category.info.category,
-        "Activity": lambda category: category.info.activity,
-        "Reason": lambda category: category.info.exception.rsplit(".", 1)[-1],
-    }
-
-    def __init__(self, info: ErrorInfo) -> None:
-        self.info = info
-
-
 class Session:
     """One run of one script."""
 
@@ -132,54 +82,16 @@ class Session:
         try:
             for child in root.named:
                 if child.type == "param_block":
-                    self._bind(child, Hashtable(parameters))
+                    bind(child, parameters, self.value, self.scope.set)
                     parameters = {}
                 elif child.type == "statement_list":
-                    self._no_parameters(parameters)
+                    refuse(parameters)
                     self.statements(child, emit)
                 else:
                     raise Unsupported(f"{child.type} at the top of a script")
         except Flow as flow:
             if flow.kind != "return":
                 raise
-
-    @staticmethod
-    def _no_parameters(parameters: Mapping[str, Any]) -> None:
-        for name in parameters:
-            raise _unknown_parameter(name)
-
-    def _bind(self, block: Node, given: Hashtable) -> None:
-        listed = block.first("parameter_list")
-        missing: list[str] = []
-        for parameter in listed.named if listed is not None else []:
-            name = _variable_name(_need(parameter, "variable"))
-            kind, mandatory = "", False
-            attributes = parameter.first("attribute_list")
-            for attribute in attributes.named if attributes is not None else []:
-                literal = attribute.first("type_literal")
-                if literal is not None:
-                    kind = literal.text[1:-1]
-                else:
-                    mandatory = _mandatory(attribute)
-            if name in given:
-                value = given.pop(name)
-                try:
-                    self.scope.set(name, cast(kind, value) if kind else value)
-                except PowerShellError as error:
-                    message = f"Cannot process argument transformation on parameter '{name}'. {error}"
-                    raise _binding(message, "ParameterArgumentTransformationError") from None
-            elif mandatory:
-                missing.append(name)
-            else:
-                default = parameter.first("script_parameter_default")
-                value = self.value(default.named[-1]) if default is not None else None
-                self.scope.set(name, cast(kind, value) if kind and default is not None else _unset(kind))
-        if missing:
-            message = (
-                f"Cannot process command because of one or more missing mandatory parameters: {' '.join(missing)}."
-            )
-            raise _binding(message, "MissingMandatoryParameter")
-        self._no_parameters(given)
 
     def statements(self, node: Node, emit: Emit) -> None:
         for child in node.named:
@@ -420,27 +332,3 @@ def _need(node: Node, kind: str) -> Node:
 def _variable_name(node: Node) -> str:
     name = node.text[1:]
     return name[1:-1] if name.startswith("{") else name
-
-
-def _mandatory(attribute: Node) -> bool:
-    shown = "".join(attribute.text.split()).lower()
-    if shown in ("[parameter(mandatory)]", "[parameter(mandatory=$true)]"):
-        return True
-    if shown in ("[parameter()]", "[parameter(mandatory=$false)]"):
-        return False
-    raise Unsupported(f"the attribute {attribute.text}")
-
-
-def _unset(kind: str) -> Any:
-    """What a parameter is that was not given and has no default."""
-    return cast(kind, None) if kind and not kind.endswith("[]") else None
-
-
-def _unknown_parameter(name: str) -> PowerShellError:
-    return _binding(f"A parameter cannot be found that matches parameter name '{name}'.", "NamedParameterNotFound")
-
-
-def _binding(message: str, error_id: str) -> PowerShellError:
-    return PowerShellError(
-        ErrorInfo(message, error_id, "InvalidArgument", "System.Management.Automation.ParameterBindingException")
-    )

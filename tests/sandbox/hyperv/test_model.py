@@ -13,6 +13,7 @@ import pytest
 
 from rehost.sources.vhd import open_disk
 from sandbox.hyperv import HyperVHost, Machine
+from sandbox.hyperv.model import from_text
 from sandbox.hyperv.powershell import PowerShellError, Unsupported
 from tests.sandbox.hyperv.conftest import MIB, HostFiles, content, run
 
@@ -413,3 +414,61 @@ def test_a_disk_grows(host: HyperVHost, machine: Machine) -> None:
     held = content(host, machine.disks[1].file().name)
     assert (len(held), held[MIB : MIB + 512]) == (6 * MIB, b"kept" * 128)
     assert run("(Get-VHD -Path 'c:\\vms\\WEB\\disk1.vhdx').Size", host=host) == [6 * MIB]
+
+
+def test_what_belongs_to_what(host: HyperVHost, machine: Machine) -> None:
+    """msvm-virtualsystemsettingdatacomponent, msvm-snapshotofvirtualsystem, msvm-systemdevice, msvm-referencepointofvirtualsystem."""
+    host.estate.checkpoint(machine, 2)
+    host.estate.checkpoint(machine, 0)
+    host.estate.reference(machine, 2)
+    host.add_machine("other", [MIB])
+    script = (
+        "param($Id)\n$vm = Get-CimInstance -Namespace root/virtualization/v2 -ClassName Msvm_ComputerSystem -Filter \"Name='$Id'\"\n"
+        "$settings = @(Get-CimAssociatedInstance -InputObject $vm -ResultClassName Msvm_VirtualSystemSettingData)\n"
+        "$settings | ForEach-Object { $_.VirtualSystemType; @(Get-CimAssociatedInstance $_ -ResultClassName Msvm_StorageAllocationSettingData).Count }\n"
+        "$vm | ForEach-Object { (Get-CimAssociatedInstance -InputObject $_ -ResultClassName Msvm_VssComponent).EnabledState }\n"
+        "@(Get-CimAssociatedInstance -InputObject $vm -ResultClassName Msvm_VirtualSystemReferencePoint).Count"
+    )
+    kind = "Microsoft:Hyper-V:{}".format
+    assert run(script, host=host, Id=machine.id) == [
+        kind("System:Realized"), 2, kind("Snapshot:Recovery"), 2, kind("Snapshot:Realized"), 2, 2, 1
+    ]  # fmt: skip
+    with pytest.raises(Unsupported, match="associations from Msvm_ComputerSystem to Msvm_StorageAllocationSettingData"):
+        run(script.replace("Msvm_VssComponent", "Msvm_StorageAllocationSettingData"), host=host, Id=machine.id)
+
+
+def test_states_are_requested_and_snapshots_destroyed(host: HyperVHost, machine: Machine) -> None:
+    """requeststatechange-msvm-computersystem (2 enabled, 3 disabled, 9 quiesce), destroysnapshot-msvm-virtualsystemsnapshotservice."""
+    made = host.estate.checkpoint(machine, 2)
+    ask = (
+        "param($Id, $State)\n$vm = Get-CimInstance -Namespace root/virtualization/v2 -ClassName Msvm_ComputerSystem -Filter \"Name='$Id'\"\n"
+        "(Invoke-CimMethod -InputObject $vm -MethodName RequestStateChange -Arguments @{ RequestedState = [uint16]$State }).ReturnValue"
+    )
+    for number, state in ((9, "Paused"), (2, "Running"), (3, "Off")):
+        assert run(ask, host=host, Id=machine.id, State=number) == [4096]
+        assert machine.state == state
+    assert run(ask, host=host, Id=machine.id, State=77) == [32773]
+    destroy = (
+        "param($Id)\n$it = Get-CimInstance -Namespace root/virtualization/v2 -ClassName Msvm_VirtualSystemSettingData -Filter \"InstanceID='Microsoft:$Id'\"\n"
+        + _SERVICE.format(service="Msvm_VirtualSystemSnapshotService")
+        + "(Invoke-CimMethod -InputObject $service -MethodName DestroySnapshot -Arguments @{ AffectedSnapshot = $it }).ReturnValue"
+    )
+    assert run(destroy, host=host, Id=made.id) == [4096]
+    assert run(destroy, host=host, Id=made.id) == [4]
+    host.estate.wait_merged()
+
+
+def test_what_the_image_service_says_of_a_disk(host: HyperVHost, machine: Machine) -> None:
+    """getvirtualharddisksettingdata-msvm-imagemanagementservice: an embedded Msvm_VirtualHardDiskSettingData (Format 3 is VHDX,
+    Type 4 differencing), and getvirtualharddiskstate-..."""
+    frozen = host.estate.checkpoint(machine, 2).frozen[machine.disks[0]].name
+    script = (
+        "param($Path)\n"
+        + _SERVICE.format(service="Msvm_ImageManagementService")
+        + "(Invoke-CimMethod -InputObject $service -MethodName GetVirtualHardDiskSettingData -Arguments @{ Path = $Path }).SettingData\n"
+        "(Invoke-CimMethod -InputObject $service -MethodName GetVirtualHardDiskState -Arguments @{ Path = $Path }).State"
+    )
+    settings, state = (from_text(text).values for text in run(script, host=host, Path=machine.disks[0].file().name))
+    assert (settings["Format"], settings["Type"], settings["MaxInternalSize"]) == (3, 4, 8 * MIB)
+    assert settings["ParentPath"] == frozen
+    assert state["InUse"] is True

@@ -8,6 +8,7 @@ import pytest
 
 from rehost.sources import CredentialsRefused, DiskMissing, DiskUnreadable, SourceError, SourceUnavailable
 from rehost.sources.smb import NotEncrypted, SmbAuth, SmbCredentials
+from rehost.sources.smb._login import _kerberos_error
 from rehost.sources.smb._status import file_error, login_error
 from tests.sources.smb.servers import Servers, account, unc
 
@@ -159,3 +160,21 @@ def test_a_file_that_no_samba_refuses_like_this(status: int, said: str) -> None:
 
 def test_a_password_is_in_no_text() -> None:
     assert "secret" not in repr(SmbCredentials("rehost", "secret"))
+
+
+@pytest.mark.parametrize(
+    ("said", "advice"),
+    [
+        ("Decrypt integrity check failed -1765328353", "the password is wrong"),
+        ("Minor (2529639053): Clock skew too great", "by NTP"),
+        ("Server cifs/10.0.0.7@WORK.EXAMPLE.COM not found in Kerberos database", "in full and not by its address"),
+        ("No Kerberos credentials available", "klist"),
+        ("Cannot contact any KDC for realm 'WORK.EXAMPLE.COM'", "no domain controller"),
+    ],
+)
+def test_what_helps_with_kerberos(said: str, advice: str) -> None:
+    """Its words, as MIT's library said them against a KDC of Debian's."""
+    error = _kerberos_error(said, "hv1")
+    assert type(error) is (SourceUnavailable if "Cannot contact" in said else CredentialsRefused)
+    assert said in str(error)
+    assert advice in str(error)

@@ -58,7 +58,7 @@ if (-not $failed) {
         try {
             Rename-VMSnapshot -VMSnapshot $each -NewName $Name
         } catch {
-            Remove-VMSnapshot -VMSnapshot $each
+            Remove-VMSnapshot -VMSnapshot $each -Confirm:$false
             throw
         }
         $checkpoint = [string]$each.Id
