@@ -121,6 +121,41 @@ def test_a_secret_that_is_not_there_is_a_wrong_configuration(single: OneDisk, cl
     source.close()
 
 
+def test_the_identity_of_the_connectors_own_machine(
+    single: OneDisk, cloud: AzureCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IDENTITY_ENDPOINT", cloud.identity_endpoint)
+    monkeypatch.setenv("IDENTITY_HEADER", cloud.identity_header)
+    source = opened(single.config | {"auth": {"method": "managedIdentity"}}, cloud.client_secret)
+    assert source.inspect({"id": single.machine.id}).name == single.machine.name
+    source.close()
+
+
+def test_nobody_has_logged_in_with_the_cli(
+    single: OneDisk, cloud: AzureCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    source = opened(single.config | {"auth": {"method": "cli"}}, cloud.client_secret)
+    with pytest.raises(CredentialsRefused, match="run `az login`"):
+        source.inspect({"id": single.machine.id})
+    source.close()
+
+
+@pytest.mark.parametrize(("content", "told"), [(None, "cannot be read"), ("hunter2", "no PEM with a key")])
+def test_a_certificate_that_is_none(
+    single: OneDisk, cloud: AzureCloud, tmp_path: Path, content: str | None, told: str
+) -> None:
+    file = tmp_path / "connector.pem"
+    if content:
+        file.write_text(content)
+    auth = {key: value for key, value in single.config["auth"].items() if key != "clientSecret"}
+    source = opened(single.config | {"auth": auth | {"certificateFile": str(file)}}, cloud.client_secret)
+    with pytest.raises(SourceConfigInvalid, match=told) as refused:
+        source.inspect({"id": single.machine.id})
+    assert "hunter2" not in str(refused.value)
+    source.close()
+
+
 def test_a_clock_that_is_wrong_is_told(single: OneDisk, cloud: AzureCloud) -> None:
     cloud.fault(
         "error",

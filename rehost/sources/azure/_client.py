@@ -164,7 +164,7 @@ class Client:
             wanted = _answers.asked_to_wait(answer)
             if time.monotonic() >= deadline:
                 raise OperationTimedOut(doing=doing, seconds=self.config.snapshot_timeout)
-            time.sleep(min(wanted if wanted is not None else pause, max(0.0, deadline - time.monotonic())))
+            time.sleep(min(max(pause, wanted or 0.0), max(0.0, deadline - time.monotonic())))
             pause = min(_POLL[1], pause * 1.5)
             look = url or location or made
             if look is None:
