@@ -7,7 +7,10 @@ have no gap, the data disk has as many as the root disk or one fewer, and none t
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import signal
 import subprocess
 import tempfile
 import time
@@ -18,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from rehost.processes import is_running
 from sandbox.machines import _ext4, _tools
 from sandbox.machines._accelerator import accelerator
 from sandbox.machines._build import MIB, Disk, Machine
@@ -94,12 +98,29 @@ class LiveGuest:
     def start(self) -> None:
         """Power on. Raises ToolMissing without QEMU."""
         program = _tools.find("qemu-system-x86_64")
+        self._end_earlier()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.console.unlink(missing_ok=True)
         command = [program, "-accel", accelerator(), "-m", str(MEMORY_MIB), "-smp", "1", "-display", "none"]
         command += ["-nodefaults", "-name", self.name, "-serial", f"file:{self.console}", *self._arguments]
         with open(self.folder / f"{self.name}.log", "ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def _end_earlier(self) -> None:
+        """One that a demo with `KEEP=1` left running: two would write to the same disks. It is known by its console."""
+        console = f"file:{self.console}".encode()
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                arguments = (process / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue  # it has ended
+            if b"qemu-system" in arguments[0] and console in arguments:
+                pid = int(process.name)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
+                deadline = time.monotonic() + 10
+                while is_running(pid) and time.monotonic() < deadline:
+                    time.sleep(0.02)
 
     def stop(self) -> None:
         """Power off without asking the guest."""
