@@ -187,11 +187,12 @@ class Connector:
 
     def _housekeeping(self) -> None:
         """In a thread of its own: AWS may take its time, and claiming must not wait for it."""
+        told: set[str] = set()
         while not self._stop.wait(SWEEP_SECONDS):
             try:
                 for snapshot_id in sweep(self.control, self.steps.aws_for, self.settings.sources):
                     self.steps.manifests.discard(snapshot_id)
-                forget_bases(self.control, self.settings.sources, base=self.settings.base)
+                forget_bases(self.control, self.settings.sources, base=self.settings.base, told=told)
             except ControlError as error:
                 log.warning("leftovers could not be looked for", error=str(error))
 

@@ -10,8 +10,8 @@ import pytest
 from rehost.connector import forget_base
 from rehost.connector._forgetting import forget_bases
 from rehost.control import Job, RunState
-from rehost.sources import open_source
-from rehost.sources.azure import _client
+from rehost.sources import ServerNotFound, open_source
+from rehost.sources.azure import AzureSource, _client, _pool
 from sandbox.azure import AzureCloud, MachineHandle
 from tests.sources.azure import SECRET, built, entry
 
@@ -52,7 +52,9 @@ def left(cloud: AzureCloud, machine: MachineHandle) -> list[str]:
         source.close()
 
 
-def test_runs_keep_one_snapshot_for_the_next_difference(site: Site, cloud: AzureCloud, machine: MachineHandle) -> None:
+def test_runs_keep_one_snapshot_for_the_next_difference(
+    site: Site, cloud: AzureCloud, machine: MachineHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = declare(site, cloud, machine)
     worker = Worker(site, patience=FastPatience().patience(source=1.0))
     first = worker.carry_out(job)
@@ -94,20 +96,30 @@ def test_runs_keep_one_snapshot_for_the_next_difference(site: Site, cloud: Azure
     assert "rehost doctor azure web-01" in trouble
     assert away.hits
     cloud.faults.clear()
+    with monkeypatch.context() as without:
+        without.delenv(SECRET)
+        _pool.close_idle()  # no login is left to be used again
+        assert SECRET in forget_base(site.control, ended, base=site.folder)
     assert site.control.whole_copies.unneeded() == [job.id]
-    forget_bases(site.control, {"another"}, base=site.folder)
+    told: set[str] = set()
+    forget_bases(site.control, {"another"}, base=site.folder, told=told)
     assert left(cloud, machine) == [newer]
-    forget_bases(site.control, {"azure"}, base=site.folder)
+    away = cloud.fault("error", call="Microsoft.Compute/snapshots/read", status=503, count=None)
+    forget_bases(site.control, {"azure"}, base=site.folder, told=told)
+    assert away.hits
+    assert told == {job.id}
+    cloud.faults.clear()
+    forget_bases(site.control, {"azure"}, base=site.folder, told=told)
     assert left(cloud, machine) == []
     assert site.control.whole_copies.unneeded() == []
     assert forget_base(site.control, ended, base=site.folder) == ""
-    told = b"".join(path.read_bytes() for path in site.folder.rglob("*") if path.is_file() and path != site.disk)
-    assert cloud.client_secret.encode() not in told
-    assert b"sig=" not in told
+    written = b"".join(path.read_bytes() for path in site.folder.rglob("*") if path.is_file() and path != site.disk)
+    assert cloud.client_secret.encode() not in written
+    assert b"sig=" not in written
 
 
 def test_a_killed_connector_leaves_its_snapshot_to_the_next(
-    site: Site, cloud: AzureCloud, machine: MachineHandle
+    site: Site, cloud: AzureCloud, machine: MachineHandle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = declare(site, cloud, machine)
     assert site.work("copy-piece:kill") != 0
@@ -122,3 +134,13 @@ def test_a_killed_connector_leaves_its_snapshot_to_the_next(
     site.disk = site.folder / "then.raw"
     site.disk.write_bytes(frozen)
     site.assert_image_is_the_disk(job)
+
+    # What a source keeps on a machine is gone with it, as on a Hyper-V host: nobody asks again.
+    def gone(*_: object) -> None:
+        raise ServerNotFound(name="web-01", place="rack1", hint="it was removed")
+
+    site.control.jobs.begin_end(job.id)
+    site.control.jobs.ended(job.id)
+    monkeypatch.setattr(AzureSource, "forget", gone)
+    assert forget_base(site.control, site.control.jobs.get(job.id), base=site.folder) == ""
+    assert site.control.whole_copies.unneeded() == []
