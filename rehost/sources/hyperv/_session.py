@@ -20,9 +20,9 @@ from pypsrp.wsman import WSMan
 from spnego.exceptions import FeatureMissingError, SpnegoError
 
 from rehost.sources._errors import CredentialsRefused, SourceConfigInvalid, SourceError, SourceUnavailable
-from rehost.sources.hyperv import _scripts, _tls
+from rehost.sources.hyperv import _scripts, _sealed, _tls
 from rehost.sources.hyperv._config import Endpoint, HyperVConfig
-from rehost.sources.hyperv._errors import MachineGone, ScriptFailed
+from rehost.sources.hyperv._errors import MachineGone, NotEncrypted, ScriptFailed
 
 log = structlog.get_logger("rehost.sources.hyperv")
 
@@ -73,6 +73,7 @@ class Session:
             username=username,
             password=password,
             ssl=config.https,
+            encryption="auto" if config.https else "always",
             auth=config.auth.value,
             no_proxy=True,
             connection_timeout=CONNECT_TIMEOUT,
@@ -84,6 +85,8 @@ class Session:
         try:
             self._wsman.transport.session = self._wsman.transport._build_session()
             _tls.trust(config, self._wsman.transport.session)
+            if not config.https:
+                _sealed.seal(self._wsman.transport)
             self._pool = RunspacePool(self._wsman, configuration_name=config.configuration)
             self._pool.open()
         except Exception as error:
@@ -153,6 +156,8 @@ class Session:
             return SourceConfigInvalid(detail=detail)
         if isinstance(error, requests.exceptions.SSLError):
             return _tls.refused(self._config, self._endpoint, error)
+        if isinstance(error, _sealed.AnsweredInClear):
+            return NotEncrypted(place=place, reason=f"{doing}: {error}")
         if isinstance(error, AuthenticationError):
             reason = (
                 f"{doing}: user {self._username!r} or its password is wrong, or {self._config.auth.value} is off there; "
