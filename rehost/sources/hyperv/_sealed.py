@@ -36,7 +36,7 @@ class _SealedAdapter(Adapter):
     def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
         answer = super().send(request, *args, **options)
         kind = answer.headers.get("Content-Type", "")
-        if not request.headers.get("Content-Type", "").startswith(_SEALED):
+        if not str(request.headers.get("Content-Type", "")).startswith(_SEALED):
             # Logging in. A host that asks nobody who they are has no keys.
             if answer.status_code == requests.codes.ok and "Authorization" not in request.headers:
                 message = "it asks for no login, without which nothing can be encrypted"
