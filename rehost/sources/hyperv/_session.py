@@ -29,6 +29,7 @@ log = structlog.get_logger("rehost.sources.hyperv")
 CONNECT_TIMEOUT = 15  # seconds
 #: WinRM answers at least this often while a script runs (operation timeout), so that a dead host is noticed soon after.
 OPERATION_TIMEOUT, READ_TIMEOUT = 20, 30  # seconds
+_UNKNOWN_MACHINE = "invalidparameter,microsoft.hyperv.powershell.commands.getvm"
 _ACCESS_DENIED = 5  # WSMan's fault of that name
 #: Everything that pypsrp and what is below it raise.
 FOREIGN = (
@@ -136,7 +137,9 @@ class Session:
         if "accessdenied" in lowered.replace(" ", "") or "permissiondenied" in lowered.replace(" ", ""):
             told = f"{script}: {reason}; docs/sources/hyperv.md lists what the account {self._username!r} needs"
             return CredentialsRefused(place=place, reason=told)
-        if "Id" in parameters and ("objectnotfound" in lowered or "unable to find a virtual machine" in lowered):
+        # The text is in the host's language; an id that Get-VM does not know is an invalid parameter of it in every language.
+        unknown = _UNKNOWN_MACHINE in kind.lower() or "unable to find a virtual machine" in lowered
+        if "Id" in parameters and (unknown or "objectnotfound" in lowered):
             return MachineGone(place=place, machine=str(parameters["Id"]))
         return ScriptFailed(place=place, script=script, reason=reason, kind=kind)
 
