@@ -169,7 +169,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault is not None and fault.settings.get("drop"):
             raise Dropped
         if fault is not None and "status" in fault.settings:
-            self._send(int(fault.settings["status"]), b"")
+            self._send(int(fault.settings["status"]), b"", location=str(fault.settings.get("location", "")))
             return
         said, user = "", self.login.user
         if not user:
@@ -210,8 +210,12 @@ class _Handler(BaseHTTPRequestHandler):
             sealed = sealed[:middle] + bytes([sealed[middle] ^ 1]) + sealed[middle + 1 :]
         self._send(status, sealed, said, kind)
 
-    def _send(self, status: int, body: bytes, authenticate: list[str] | None = None, kind: str = _SOAP) -> None:
+    def _send(
+        self, status: int, body: bytes, authenticate: list[str] | None = None, kind: str = _SOAP, location: str = ""
+    ) -> None:
         self.send_response(status)
+        if location:
+            self.send_header("Location", location)
         for line in authenticate or []:
             self.send_header("WWW-Authenticate", line)
         if body:

@@ -217,8 +217,19 @@ def test_a_fault_in_clear_is_not_taken(site: HyperVHarness) -> None:
         site.host.winrm.refused.clear()
 
 
-def test_a_host_that_asks_for_no_login(site: HyperVHarness) -> None:
-    site.host.faults.add("http", "POST", status=200)
+@pytest.mark.parametrize("skip", [0, 1, 2, 3])
+def test_a_host_that_sends_us_elsewhere(site: HyperVHarness, skip: int) -> None:
+    for location in (f"http://{site.host.http_endpoint}/wsman", f"https://{site.host.endpoint}/wsman"):
+        site.host.faults.add("http", "POST", skip=skip, status=307, location=location)
+        before = site.host.state()["calls"].get("http.POST", 0)
+        with pytest.raises((NotEncrypted, SourceUnavailable)):
+            site.hyperv.inspect(site.locator)
+        assert site.host.state()["calls"]["http.POST"] - before == skip + 1
+
+
+@pytest.mark.parametrize("status", [200, 204, 302])
+def test_a_host_that_asks_for_no_login(site: HyperVHarness, status: int) -> None:
+    site.host.faults.add("http", "POST", status=status)
     with pytest.raises(NotEncrypted, match="asks for no login"):
         site.hyperv.inspect(site.locator)
 

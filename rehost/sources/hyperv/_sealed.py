@@ -38,7 +38,7 @@ class _SealedAdapter(Adapter):
         kind = answer.headers.get("Content-Type", "")
         if not str(request.headers.get("Content-Type", "")).startswith(_SEALED):
             # Logging in. A host that asks nobody who they are has no keys.
-            if answer.status_code == requests.codes.ok and "Authorization" not in request.headers:
+            if answer.status_code < 400 and "Authorization" not in request.headers:
                 message = "it asks for no login, without which nothing can be encrypted"
                 raise AnsweredInClear(message)
             return answer

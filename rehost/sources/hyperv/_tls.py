@@ -46,6 +46,7 @@ class Adapter(HTTPAdapter):
 
 def trust(config: HyperVConfig, session: requests.Session) -> None:
     """Make a session of requests trust what the spec says, and nothing else."""
+    session.max_redirects = 0  # WinRM has none, and a login goes nowhere but where the spec says
     if not config.https:
         return  # `_sealed` sees to it that nothing goes in clear
     session.mount("https://", Adapter(config.thumbprint))
