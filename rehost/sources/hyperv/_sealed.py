@@ -48,7 +48,9 @@ class _SealedAdapter(Adapter):
         if answer.status_code == requests.codes.unauthorized:
             raise _LoginLost
         if answer.status_code == requests.codes.ok or "xml" in kind:
-            message = "it answered an encrypted message in clear; `transport: https` needs no encryption of messages"
+            message = (
+                "it answered an encrypted message in clear: find out what listens there, or use `transport: https`"
+            )
             raise AnsweredInClear(message)
         raise WinRMTransportError("http", answer.status_code, "")
 
