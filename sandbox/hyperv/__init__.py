@@ -1,7 +1,7 @@
 """A stand-in for Windows hosts with Hyper-V: PowerShell remoting, WMI's model of Hyper-V, and disks that are real files.
 
-What it is made of: `_http`, `_login`, `_winrm`, `_soap` and `_shells` are WinRM; `powershell` runs scripts; `cmdlets` are Windows's
-modules; `model` is Hyper-V.
+What it is made of: `_http`, `_login`, `_sealing`, `_winrm`, `_soap` and `_shells` are WinRM; `powershell` runs scripts;
+`cmdlets` are Windows's modules; `model` is Hyper-V.
 """
 
 from sandbox.hyperv._host import PASSWORD, USER, HyperVHost

@@ -69,6 +69,7 @@ class HyperVHost:
         run = runner(lambda: command_table(self.node), self.unsupported.append)
         self.winrm = WinRm(lambda user: run, quotas or Quotas(), self.faults, name)
         self.listener = Listener(self.accounts, self.winrm, self.faults, self.ca)
+        self.plain = Listener(self.accounts, self.winrm, self.faults, None)
         self._certificate = self._authority.server(*certificate_for)
         self.listener.present(self._certificate)
 
@@ -85,9 +86,15 @@ class HyperVHost:
     def endpoint(self) -> str:
         return f"127.0.0.1:{self.port}"
 
+    @property
+    def http_endpoint(self) -> str:
+        """Of the listener for HTTP, where each message is encrypted."""
+        return f"127.0.0.1:{self.plain.port}"
+
     def start(self) -> Self:
         """Listen; after `stop` on the same port, and with no shell left."""
         self.listener.start()
+        self.plain.start()
         self.node.up = True
         return self
 
@@ -95,6 +102,7 @@ class HyperVHost:
         """Down, with its connections and shells. Machines stay as they are."""
         self.node.up = False
         self.listener.stop()
+        self.plain.stop()
 
     def restart(self) -> None:
         self.stop()

@@ -1,4 +1,8 @@
-"""WinRM's HTTPS listener on loopback: connections that stay open and are authenticated once."""
+"""WinRM's listeners on loopback, for HTTPS and for HTTP: connections that stay open and are authenticated once.
+
+Over HTTP each message is encrypted by the login. A request in clear after it is answered with 500 and nothing more, as Windows
+does (github.com/diyan/pywinrm/issues/129). Which status a message has that cannot be decrypted is not documented; it is 400 here.
+"""
 
 from __future__ import annotations
 
@@ -17,25 +21,30 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from sandbox.hyperv._certificates import KeyFiles
 from sandbox.hyperv._faults import Dropped, Faults
 from sandbox.hyperv._login import OFFERED, Accounts, Login
+from sandbox.hyperv._sealing import NotSealed, seal, unseal
 from sandbox.hyperv._winrm import WinRm
 
 _HANDSHAKE_SECONDS = 10.0
 _LARGEST_BODY = 16 << 20
+_SOAP = "application/soap+xml;charset=UTF-8"
 
 
 class Listener:
     """Serves on a port of loopback that stays the same through `stop` and `start`."""
 
-    def __init__(self, accounts: Accounts, winrm: WinRm, faults: Faults, clients: Path) -> None:
-        """`clients`: the authority that signs certificates of clients."""
+    def __init__(self, accounts: Accounts, winrm: WinRm, faults: Faults, clients: Path | None) -> None:
+        """`clients`: the authority that signs certificates of clients; None is HTTP."""
+        self.offered = OFFERED
         self.accounts = accounts
         self.winrm = winrm
         self.faults = faults
         self.port = 0
         self.certificate = b""
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.verify_mode = ssl.CERT_OPTIONAL
-        self._context.load_verify_locations(clients)
+        self.secure = clients is not None
+        if clients is not None:
+            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._context.verify_mode = ssl.CERT_OPTIONAL
+            self._context.load_verify_locations(clients)
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -110,6 +119,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.listener = cast(_Server, self.server).listener
         self._plain = self.request
         cast(_Server, self.server).opened(self._plain)
+        peer = self._secured() if self.listener.secure else b""
+        self.login = Login(self.listener.accounts, self.listener.certificate, peer)
+        super().setup()
+
+    def _secured(self) -> bytes:
+        """Begin TLS; the certificate of the client, or nothing."""
         try:
             self.request.settimeout(_HANDSHAKE_SECONDS)
             plain = self._plain
@@ -123,9 +138,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.request.close()
             cast(_Server, self.server).closed(self._plain)
             raise
-        peer = self.request.getpeercert(binary_form=True)
-        self.login = Login(self.listener.accounts, self.listener.certificate, peer or b"")
-        super().setup()
+        return self.request.getpeercert(binary_form=True) or b""
 
     def handle(self) -> None:
         with contextlib.suppress(OSError):
@@ -156,23 +169,57 @@ class _Handler(BaseHTTPRequestHandler):
         if fault is not None and fault.settings.get("drop"):
             raise Dropped
         if fault is not None and "status" in fault.settings:
-            self._send(int(fault.settings["status"]), b"")
+            self._send(int(fault.settings["status"]), b"", location=str(fault.settings.get("location", "")))
             return
         said, user = "", self.login.user
         if not user:
             said, user = self.login.step(self.headers.get("Authorization", ""))
         if not user:
-            self._send(401, b"", [said] if said else list(OFFERED))
-            return
-        status, envelope = self.listener.winrm.handle(body, user)
-        self._send(status, envelope, [said] if said else [])
+            self._send(401, b"", [said] if said else list(self.listener.offered))
+        elif self.listener.secure:
+            status, envelope = self.listener.winrm.handle(body, user)
+            self._send(status, envelope, [said] if said else [])
+        else:
+            self._answer_sealed(body, user, [said] if said else [])
 
-    def _send(self, status: int, body: bytes, authenticate: list[str] | None = None) -> None:
+    def _answer_sealed(self, body: bytes, user: str, said: list[str]) -> None:
+        """`http`, `answer` is a fault of this: `plain=True` answers in clear, `spoil=True` spoils what is encrypted, `piece=N`
+        encrypts so many bytes at a time."""
+        kind, context, scheme = self.headers.get("Content-Type", ""), self.login.sealing, self.login.scheme
+        if not body:
+            self._send(200, b"", said)  # the request that only logs in
+            return
+        if context is None or not kind.startswith("multipart/encrypted"):
+            self._send(500, b"", said)
+            return
+        try:
+            message = unseal(kind, body, context, scheme)
+        except NotSealed:
+            self._send(400, b"")
+            self.close_connection = True
+            return
+        status, envelope = self.listener.winrm.handle(message, user)
+        fault = self.listener.faults.take("http", "answer")
+        settings = fault.settings if fault is not None else {}
+        if settings.get("plain"):
+            self._send(status, envelope)
+            return
+        kind, sealed = seal(envelope, context, scheme, int(settings.get("piece", 0)))
+        if settings.get("spoil"):
+            middle = len(sealed) - len(sealed) // 4
+            sealed = sealed[:middle] + bytes([sealed[middle] ^ 1]) + sealed[middle + 1 :]
+        self._send(status, sealed, said, kind)
+
+    def _send(
+        self, status: int, body: bytes, authenticate: list[str] | None = None, kind: str = _SOAP, location: str = ""
+    ) -> None:
         self.send_response(status)
+        if location:
+            self.send_header("Location", location)
         for line in authenticate or []:
             self.send_header("WWW-Authenticate", line)
         if body:
-            self.send_header("Content-Type", "application/soap+xml;charset=UTF-8")
+            self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

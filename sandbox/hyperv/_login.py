@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives import hashes
 from spnego.exceptions import SpnegoError
 
 from sandbox.hyperv._certificates import user_of
+from sandbox.hyperv._sealing import Context, KerberosContext
 
 MUTUAL = "http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/https/mutual"
 OFFERED = ("Negotiate", "Kerberos")
@@ -46,9 +47,11 @@ class Login:
     """Of one connection. `step` takes the Authorization header of a request that is not authenticated yet."""
 
     accounts: Accounts
-    server_certificate: bytes  # DER
+    server_certificate: bytes  # DER, or nothing where there is no TLS
     client_certificate: bytes  # DER, or nothing
     user: str = ""
+    scheme: str = ""  # that the user logged in with
+    sealing: Context | None = None  # encrypts, when the login is done
     _context: spnego.ContextProxy | None = None
 
     def step(self, authorization: str) -> tuple[str, str]:
@@ -64,6 +67,7 @@ class Login:
             said = self._negotiate(scheme, base64.b64decode(token, validate=True))
         except binascii.Error:
             return "", ""
+        self.scheme = scheme
         return said or "", self.user
 
     def _negotiate(self, scheme: str, token: bytes) -> str | None:
@@ -87,7 +91,7 @@ class Login:
                     del os.environ[name]
                 os.environ.update(before)
         if complete:
-            self.user, self._context = self._context.client_principal or "", None
+            self.user, self.sealing, self._context = self._context.client_principal or "", self._context, None
         return f"{scheme} {base64.b64encode(answer).decode()}" if answer else ""
 
     def _begin(self, scheme: str, token: bytes) -> spnego.ContextProxy:
@@ -104,17 +108,21 @@ class Login:
         import gssapi
         from gssapi.raw import ChannelBindings, GSSError
 
-        bindings = ChannelBindings(application_data=_bindings(self.server_certificate).application_data)
+        expected = _bindings(self.server_certificate)
+        bindings = ChannelBindings(application_data=expected.application_data) if expected is not None else None
         context = gssapi.SecurityContext(usage="accept", channel_bindings=bindings)
         try:
             answer = context.step(token)
-            self.user = str(context.initiator_name) if context.complete else ""
+            if context.complete:
+                self.user, self.sealing = str(context.initiator_name), KerberosContext(context)
         except GSSError as error:
             answer = error.token
         return f"{scheme} {base64.b64encode(answer).decode()}" if answer else ""
 
 
-def _bindings(certificate: bytes) -> spnego.channel_bindings.GssChannelBindings:
-    """RFC 5929's tls-server-end-point; our certificates are signed with SHA-256."""
+def _bindings(certificate: bytes) -> spnego.channel_bindings.GssChannelBindings | None:
+    """RFC 5929's tls-server-end-point; our certificates are signed with SHA-256. Without TLS there is nothing to bind to."""
+    if not certificate:
+        return None
     digest = x509.load_der_x509_certificate(certificate).fingerprint(hashes.SHA256())
     return spnego.channel_bindings.GssChannelBindings(application_data=b"tls-server-end-point:" + digest)

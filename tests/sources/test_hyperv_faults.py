@@ -329,6 +329,18 @@ def test_a_checkpoint_that_fails_leaves_nothing(site: HyperVHarness) -> None:
     succeeds(site)
 
 
+def test_a_checkpoint_that_is_listed_late_is_named_all_the_same(site: HyperVHarness) -> None:
+    site.host.faults.add(
+        "cmdlet", "Get-VMSnapshot", skip=3, count=2
+    )  # those of machines.ps1, points.ps1 and the one before
+    frozen = freeze(site)
+    assert site.host.state()["calls"]["cmdlet.Get-VMSnapshot"] >= 6
+    assert len(site.made()) == 1
+    frozen.release()
+    assert site.made() == []
+    succeeds(site)
+
+
 def test_a_checkpoint_that_cannot_be_named_goes_again(site: HyperVHarness) -> None:
     site.host.faults.add("cmdlet", "Rename-VMSnapshot", message="The operation failed.")
     with pytest.raises(FreezeFailed, match="operation failed"):

@@ -13,10 +13,10 @@ from rehost.sources import SourceConfigInvalid
 from rehost.sources._protocol import Consistency
 from rehost.sources.hyperv import _config, _names, _scripts
 from rehost.sources.hyperv._config import Auth, Catalog, Endpoint
-from rehost.sources.hyperv._errors import told
+from rehost.sources.hyperv._errors import MachineGone, ScriptFailed, told
 from rehost.sources.hyperv._files import unc
 from rehost.sources.hyperv._inventory import record
-from rehost.sources.hyperv._session import _plain
+from rehost.sources.hyperv._session import Session, _plain
 
 ENTRY = {"type": "hyperv", "credentials": {"username": {"env": "U"}, "password": {"env": "P"}}}
 
@@ -142,3 +142,20 @@ def test_every_script_says_what_it_does_and_takes_no_text_apart() -> None:
         assert "$ErrorActionPreference = 'Stop'" in text, name
         assert "Invoke-Expression" not in text, name
         assert ("Changes nothing." in text) == (name in _scripts.READ_ONLY), name
+
+
+class _Record:
+    """An error record of PowerShell's, as pypsrp has it."""
+
+    category = 5
+    fq_error = "InvalidParameter,Microsoft.HyperV.PowerShell.Commands.GetVM"
+
+    def __str__(self) -> str:
+        return "Hyper-V konnte keinen virtuellen Computer mit dieser ID finden."
+
+
+def test_a_machine_that_is_gone_is_known_in_every_language_of_windows() -> None:
+    session = Session.__new__(Session)
+    session._endpoint, session._username = Endpoint("hv1", 5985), "rehost"
+    assert isinstance(session._failed("points", [_Record()], {"Id": "5B3A"}), MachineGone)
+    assert isinstance(session._failed("list", [_Record()], {}), ScriptFailed)

@@ -3,6 +3,7 @@
 SourceError
 ├── ScriptFailed     a script ended with an error of PowerShell's or WMI's
 ├── MachineGone      the host does not have the virtual machine (any more)
+├── NotEncrypted     a host answered in clear where each message has to be encrypted
 └── TooSlow          a merge of disks has not ended in time            (retryable)
 """
 
@@ -21,6 +22,12 @@ class MachineGone(SourceError):
     """Attributes: `place`, `machine` (its id)."""
 
     template = "the virtual machine {machine} is not on {place}"
+
+
+class NotEncrypted(SourceError):
+    """Attributes: `place`, `reason`. What was answered is not looked at."""
+
+    template = "{place} is not talked to: {reason}"
 
 
 class TooSlow(SourceError):

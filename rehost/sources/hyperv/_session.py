@@ -20,15 +20,16 @@ from pypsrp.wsman import WSMan
 from spnego.exceptions import FeatureMissingError, SpnegoError
 
 from rehost.sources._errors import CredentialsRefused, SourceConfigInvalid, SourceError, SourceUnavailable
-from rehost.sources.hyperv import _scripts, _tls
+from rehost.sources.hyperv import _scripts, _sealed, _tls
 from rehost.sources.hyperv._config import Endpoint, HyperVConfig
-from rehost.sources.hyperv._errors import MachineGone, ScriptFailed
+from rehost.sources.hyperv._errors import MachineGone, NotEncrypted, ScriptFailed
 
 log = structlog.get_logger("rehost.sources.hyperv")
 
 CONNECT_TIMEOUT = 15  # seconds
 #: WinRM answers at least this often while a script runs (operation timeout), so that a dead host is noticed soon after.
 OPERATION_TIMEOUT, READ_TIMEOUT = 20, 30  # seconds
+_UNKNOWN_MACHINE = "invalidparameter,microsoft.hyperv.powershell.commands.getvm"
 _ACCESS_DENIED = 5  # WSMan's fault of that name
 #: Everything that pypsrp and what is below it raise.
 FOREIGN = (
@@ -73,6 +74,7 @@ class Session:
             username=username,
             password=password,
             ssl=config.https,
+            encryption="auto" if config.https else "always",
             auth=config.auth.value,
             no_proxy=True,
             connection_timeout=CONNECT_TIMEOUT,
@@ -84,6 +86,8 @@ class Session:
         try:
             self._wsman.transport.session = self._wsman.transport._build_session()
             _tls.trust(config, self._wsman.transport.session)
+            if not config.https:
+                _sealed.seal(self._wsman.transport)
             self._pool = RunspacePool(self._wsman, configuration_name=config.configuration)
             self._pool.open()
         except Exception as error:
@@ -133,7 +137,9 @@ class Session:
         if "accessdenied" in lowered.replace(" ", "") or "permissiondenied" in lowered.replace(" ", ""):
             told = f"{script}: {reason}; docs/sources/hyperv.md lists what the account {self._username!r} needs"
             return CredentialsRefused(place=place, reason=told)
-        if "Id" in parameters and ("objectnotfound" in lowered or "unable to find a virtual machine" in lowered):
+        # The text is in the host's language; an id that Get-VM does not know is an invalid parameter of it in every language.
+        unknown = _UNKNOWN_MACHINE in kind.lower() or "unable to find a virtual machine" in lowered
+        if "Id" in parameters and (unknown or "objectnotfound" in lowered):
             return MachineGone(place=place, machine=str(parameters["Id"]))
         return ScriptFailed(place=place, script=script, reason=reason, kind=kind)
 
@@ -153,6 +159,8 @@ class Session:
             return SourceConfigInvalid(detail=detail)
         if isinstance(error, requests.exceptions.SSLError):
             return _tls.refused(self._config, self._endpoint, error)
+        if isinstance(error, _sealed.AnsweredInClear):
+            return NotEncrypted(place=place, reason=f"{doing}: {error}")
         if isinstance(error, AuthenticationError):
             reason = (
                 f"{doing}: user {self._username!r} or its password is wrong, or {self._config.auth.value} is off there; "

@@ -26,7 +26,7 @@ class Adapter(HTTPAdapter):
     With a thumbprint the certificate itself is compared before a request goes out, and neither its issuer nor its name matters.
     """
 
-    def __init__(self, thumbprint: str | None) -> None:
+    def __init__(self, thumbprint: str | None = None) -> None:
         self._thumbprint = thumbprint
         self._last: requests.Response | None = None
         super().__init__()
@@ -46,7 +46,10 @@ class Adapter(HTTPAdapter):
 
 def trust(config: HyperVConfig, session: requests.Session) -> None:
     """Make a session of requests trust what the spec says, and nothing else."""
-    session.mount("https://" if config.https else "http://", Adapter(config.thumbprint if config.https else None))
+    session.max_redirects = 0  # WinRM has none, and a login goes nowhere but where the spec says
+    if not config.https:
+        return  # `_sealed` sees to it that nothing goes in clear
+    session.mount("https://", Adapter(config.thumbprint))
     if config.thumbprint:
         session.verify = False
         return

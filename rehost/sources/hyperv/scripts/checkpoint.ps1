@@ -40,20 +40,31 @@ if ($result.ReturnValue -eq 4096) {
     }
     if ($job.JobState -ne 7) {
         $failed = [string]$job.ErrorDescription
-        $code = [int]$job.ErrorCode
+        $code = [int64]$job.ErrorCode
         if (-not $failed) {
             $failed = 'its job ended without saying why'
         }
     }
 } elseif ($result.ReturnValue -ne 0) {
     $failed = 'CreateSnapshot'
-    $code = [int]$result.ReturnValue
+    $code = [int64]$result.ReturnValue
 }
 
-# Named at once: the name is how a later run knows whose it is.
+# Named at once: the name is how a later run knows whose it is. The list may show it a moment after the job has ended.
 $checkpoint = ''
 if (-not $failed) {
-    $made = @(Get-VMSnapshot -VM (Get-VM -Id $Id) | Where-Object { $before -notcontains [string]$_.Id })
+    $made = @()
+    $left = 120
+    while ($made.Count -eq 0 -and $left -gt 0) {
+        $made = @(Get-VMSnapshot -VM (Get-VM -Id $Id) | Where-Object { $before -notcontains [string]$_.Id })
+        if ($made.Count -eq 0) {
+            Start-Sleep -Milliseconds 250
+        }
+        $left = $left - 1
+    }
+    if ($made.Count -eq 0) {
+        throw 'the host took a checkpoint, and does not list it after 30 seconds'
+    }
     foreach ($each in $made) {
         try {
             Rename-VMSnapshot -VMSnapshot $each -NewName $Name
