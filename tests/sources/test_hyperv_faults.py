@@ -33,7 +33,7 @@ from rehost.sources import (
     SourceUnavailable,
 )
 from rehost.sources.hyperv import _changes, _frozen, _points, _pool, _power
-from sandbox.hyperv import REALM, HyperVHost, Kdc, KdcMissing, kdc_program
+from sandbox.hyperv import REALM, Checkpoint, HyperVHost, Kdc, KdcMissing, Machine, kdc_program
 from sandbox.vhdx import open_writer
 from tests.sources.harness import INITIAL, KIB, MIB, read, restored, whole
 from tests.sources.hyperv import HyperVHarness, Rack, opened, racked
@@ -450,6 +450,26 @@ def test_checkpoints_of_others_are_read_through_and_left_alone(site: HyperVHarne
     found = {each.id for each in site.hyperv.inspect(site.locator).concerns}
     assert "hyperv-checkpoints" in found
     frozen = freeze(site)
+    assert whole(frozen.disks[0]) == site.content(0)
+    frozen.release()
+    assert site.made() == ["before the update"]
+    site.lose_freeze("")
+    succeeds(site)
+
+
+def test_a_checkpoint_that_somebody_takes_in_the_same_moment_is_theirs(
+    site: HyperVHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = site.host.estate.checkpoint
+
+    def both(machine: Machine, level: int, name: str = "") -> Checkpoint:
+        made = take(machine, level, name)
+        take(machine, 0, "before the update")
+        return made
+
+    with monkeypatch.context() as patch:
+        patch.setattr(site.host.estate, "checkpoint", both)
+        frozen = freeze(site)
     assert whole(frozen.disks[0]) == site.content(0)
     frozen.release()
     assert site.made() == ["before the update"]

@@ -32,6 +32,7 @@ $result = Invoke-CimMethod -InputObject $service -MethodName CreateSnapshot -Arg
 }
 $failed = ''
 $code = 0
+$job = $null
 if ($result.ReturnValue -eq 4096) {
     $job = Get-CimInstance -InputObject $result.Job
     while ($job.JobState -lt 7) {
@@ -50,13 +51,21 @@ if ($result.ReturnValue -eq 4096) {
     $code = [int64]$result.ReturnValue
 }
 
-# Named at once: the name is how a later run knows whose it is. The list may show it a moment after the job has ended.
+# Named at once: the name is how a later run knows whose it is. The list may show it a moment after the job has ended. The job
+# says which one it made; somebody else may have taken one meanwhile.
 $checkpoint = ''
 if (-not $failed) {
+    $own = @()
+    if ($job) {
+        $own = @(Get-CimAssociatedInstance -InputObject $job -ResultClassName Msvm_VirtualSystemSettingData | ForEach-Object { $_.InstanceID })
+    }
     $made = @()
     $left = 120
     while ($made.Count -eq 0 -and $left -gt 0) {
         $made = @(Get-VMSnapshot -VM (Get-VM -Id $Id) | Where-Object { $before -notcontains [string]$_.Id })
+        if ($own.Count -gt 0) {
+            $made = @($made | Where-Object { $own -contains ('Microsoft:{0}' -f [string]$_.Id) })
+        }
         if ($made.Count -eq 0) {
             Start-Sleep -Milliseconds 250
         }
@@ -64,6 +73,9 @@ if (-not $failed) {
     }
     if ($made.Count -eq 0) {
         throw 'the host took a checkpoint, and does not list it after 30 seconds'
+    }
+    if ($made.Count -gt 1) {
+        throw 'the host has more than one new checkpoint and does not say which one this is; remove those that nobody needs'
     }
     foreach ($each in $made) {
         try {

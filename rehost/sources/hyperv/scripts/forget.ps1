@@ -10,7 +10,8 @@ $namespace = 'root\virtualization\v2'
 
 if ($Reference) {
     $service = Get-CimInstance -Namespace $namespace -ClassName Msvm_VirtualSystemReferencePointService
-    $points = @(Get-CimInstance -Namespace $namespace -ClassName Msvm_VirtualSystemReferencePoint | Where-Object { $_.InstanceID -eq $Reference -and $_.VirtualSystemIdentifier -eq $Id })
+    $system = Get-CimInstance -Namespace $namespace -ClassName Msvm_ComputerSystem -Filter ("Name='{0}'" -f $Id)
+    $points = @(Get-CimAssociatedInstance -InputObject $system -ResultClassName Msvm_VirtualSystemReferencePoint | Where-Object { $_.InstanceID -eq $Reference })
     foreach ($point in $points) {
         $result = Invoke-CimMethod -InputObject $service -MethodName DestroyReferencePoint -Arguments @{ AffectedReferencePoint = $point }
         if ($result.ReturnValue -eq 4096) {

@@ -41,7 +41,8 @@ $drives = @(Get-CimInstance -Namespace $namespace -ClassName Msvm_StorageAllocat
 # Windows Server 2012 R2 has no such class.
 $references = @()
 try {
-    $references = @(Get-CimInstance -Namespace $namespace -ClassName Msvm_VirtualSystemReferencePoint -Filter ("VirtualSystemIdentifier='{0}'" -f $Id) | ForEach-Object {
+    $system = Get-CimInstance -Namespace $namespace -ClassName Msvm_ComputerSystem -Filter ("Name='{0}'" -f $Id)
+    $references = @(Get-CimAssociatedInstance -InputObject $system -ResultClassName Msvm_VirtualSystemReferencePoint | ForEach-Object {
         @{ id = $_.InstanceID; disks = @($_.VirtualDiskIdentifiers); tracking = @($_.ResilientChangeTrackingIdentifiers) }
     })
 } catch {
