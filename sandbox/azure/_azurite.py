@@ -83,15 +83,16 @@ class Azurite:
             while self._idle:
                 self._idle.pop()[0].close()
         if self._process is not None:
-            self._process.terminate()
+            # By the end of its input: told by a signal, it waits for connections that somebody keeps open.
+            if self._process.stdin is not None:
+                self._process.stdin.close()
             try:
-                self._process.wait(timeout=20)
+                self._process.wait(timeout=5)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-            for stream in (self._process.stdin, self._process.stdout):
-                if stream is not None:
-                    stream.close()
+            if self._process.stdout is not None:
+                self._process.stdout.close()
             self._process = None
 
     def __enter__(self) -> Self:

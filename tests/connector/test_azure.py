@@ -32,6 +32,7 @@ def machine(site: Site, cloud: AzureCloud, monkeypatch: pytest.MonkeyPatch) -> I
     """Its disk is the site's file."""
     monkeypatch.setenv(SECRET, cloud.client_secret)
     monkeypatch.setattr(_client, "_BACKOFF", (0.01, 0.01, 0.01))
+    monkeypatch.setattr(_client, "PATIENCE", 0.1)
     site.write(range(0, 128, 4), size=SIZE)
     made = cloud.add_machine(site.stack, [site.disk], size="Standard_D2s_v5")
     yield made
