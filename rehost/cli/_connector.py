@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
+from rehost.cli._log import log_to_standard_error
 from rehost.cli._output import Columns, Exit, ago, fail, out, print_json, show
 from rehost.cli._project import find_project, refuse_password
 from rehost.connector import ConnectorSettings
 from rehost.control import Connector, ControlPlane, Unknown, is_healthy
 
 app = typer.Typer(help="The worker beside the source machines.", no_args_is_help=True)
-
-
-def _log_to_standard_error() -> None:
-    """Lines for a person on a terminal, JSON lines in a file or a journal."""
-    import structlog
-
-    to_person = sys.stderr.isatty()
-    render: Any = structlog.dev.ConsoleRenderer() if to_person else structlog.processors.JSONRenderer()
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([] if to_person else [structlog.processors.format_exc_info]),
-            render,
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
 
 
 @app.command("run")
@@ -85,7 +68,7 @@ def run(
         metrics_port=metrics_port,
         metrics_address=metrics_address,
     )
-    _log_to_standard_error()
+    log_to_standard_error()
     os.environ.pop(
         "PULUMI_CONFIG_PASSPHRASE", None
     )  # not ours to hold; an embedded connector inherits it from `pulumi up`

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from rehost.cli._entries import concerns_of, refused, written
 from rehost.cli._estate import load_estate
+from rehost.cli._log import log_to_standard_error
 from rehost.cli._output import Exit, err, fail, out, print_json, size
 from rehost.connector import resolve_from_aws
 from rehost.sources import Concern, DiscoveredServer, Severity, SourceError, open_source
@@ -48,6 +49,7 @@ def discover(
         fail(f"there is no source {source!r} in {specs}; known: {known}", Exit.USAGE)
     if write is not None and write != Path("-") and write.exists():
         fail(f"{write} exists already; name a new file, or remove it first", Exit.USAGE)
+    log_to_standard_error()
     resolve_from_aws()
     try:
         opened = open_source(estate.sources[source].config, base=root)

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import typer
 
 from rehost.cli._estate import load_estate
+from rehost.cli._log import log_to_standard_error
 from rehost.cli._output import Exit, escape, fail, print_json, show, tell
 from rehost.cli._preflight import existing_control
 from rehost.cli._project import find_project
@@ -39,6 +40,7 @@ def examine(
     if quiesce is not None and quiesce not in set(Quiesce):
         fail(f"{quiesce!r} is no quiesce; it can be {', '.join(Quiesce)}", Exit.USAGE)
     config = estate.sources[source].config
+    log_to_standard_error()
     resolve_from_aws()
 
     def opening() -> Source:

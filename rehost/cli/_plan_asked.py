@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rehost.aws import Aws, AwsError, AwsSettings
+from rehost.cli._log import log_to_standard_error
 from rehost.cli._project import Project
 from rehost.connector import database_path, is_embedded, resolve_from_aws
 from rehost.control import ControlError, ControlPlane
@@ -40,6 +41,7 @@ def with_sizes(known: Known, preview: Preview, estate: Estate, root: Path, missi
     wanted = [name for name in full_copies(preview) if name in estate.servers and known.of(name).size is None]
     if not wanted:
         return known
+    log_to_standard_error()
     resolve_from_aws(_aws_settings(preview))
     told = ask(estate, wanted, root)
     found = {

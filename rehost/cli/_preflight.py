@@ -12,6 +12,7 @@ import typer
 
 from rehost.aws import Aws, AwsError, AwsSettings
 from rehost.cli._estate import load_estate
+from rehost.cli._log import log_to_standard_error
 from rehost.cli._output import Columns, Exit, Part, escape, fail, print_json, show
 from rehost.cli._project import Project, find_project
 from rehost.concerns import ERROR, INFO, SEVERITIES, WARNING
@@ -95,6 +96,7 @@ def examined(
     control: ControlPlane | None = None,
 ) -> list[Finding]:
     """The findings of some applications, or of all and of servers that are in none. Raises AwsError."""
+    log_to_standard_error()
     plans = [plan for plan in plans_of(estate) if only is None or plan.name in only]
     if phase is not None:
         plans = [replace(plan, phase=phase) for plan in plans]

@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from rehost.aws import Aws, AwsSettings
+from rehost.cli._log import log_to_standard_error
 from rehost.cli._output import Exit, err, fail, out, print_json, size
 from rehost.cli._project import find_project
 from rehost.cli._run import find_job
@@ -59,6 +60,7 @@ def verify(
     wanted = control.runs.get(run) if run else None
     if wanted and wanted.job_id != jobs[0].id:
         fail(f"{run} is not a run of {jobs[0].spec.server}", Exit.USAGE)
+    log_to_standard_error()
     resolve_from_aws()  # for --source
     results = []
     for job in jobs:

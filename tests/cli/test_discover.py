@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+import structlog
 from typer.testing import CliRunner
 
 from rehost import spec
 from rehost.cli._app import app
 from rehost.cli._entries import written
-from rehost.sources import Concern, DiscoveredDisk, DiscoveredServer, Severity
+from rehost.sources import Concern, DiscoveredDisk, DiscoveredServer, Severity, Source, open_source
 
 MIB = 1 << 20
 
@@ -152,3 +155,15 @@ def test_a_machine_that_boots_by_uefi_gets_an_entry_that_the_spec_takes(
     assert estate is not None, findings
     assert {name: getattr(estate.servers["web-01"].image, name) for name in image} == image
     assert ("It boots by uefi: add" in text) == (image["boot_mode"] == "auto")
+
+
+def test_what_a_source_logs_is_no_part_of_the_document(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def talkative(config: Mapping[str, Any], *, base: Path) -> Source:
+        structlog.get_logger("rehost.sources.test").info("waiting for it", seconds=2)
+        return open_source(config, base=base)
+
+    monkeypatch.setattr("rehost.cli._discover.open_source", talkative)
+    code, out, err = run("exports", "--json")
+    assert code == 0
+    assert len(json.loads(out)["servers"]) == 4
+    assert "waiting for it" in err

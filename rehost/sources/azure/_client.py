@@ -6,6 +6,7 @@ connector has 250 for everything. What they would send stands in the REST refere
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +26,10 @@ from rehost.sources.azure._config import AzureConfig
 from rehost.sources.azure._errors import OperationTimedOut
 
 log = structlog.get_logger("rehost.sources.azure")
+
+# They say on standard error, with a traceback, what the errors here say already.
+for _name in ("azure", "msal"):
+    logging.getLogger(_name).addHandler(logging.NullHandler())
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 30.0, 60.0  # seconds
 #: The most that one call waits for, in all, where Azure throttles it or is not well; whoever called may try again later.
