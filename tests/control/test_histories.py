@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from rehost.control import JobState, NothingToRetry, RunState
@@ -98,6 +98,14 @@ def act(world: World, action: str, number: int) -> None:
     seed=st.integers(0, 1 << 30),
     history=st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 10_000)), min_size=10, max_size=60),
 )
+@example(  # a connector wakes up after another one has seen its lease end, and is the second to look
+    seed=504,
+    history=[
+        ("work", 2622), ("work", 9924), ("work", 616), ("ahead", 151), ("retry", 1068), ("redeclare", 1487), ("ask", 244), ("hang", 291),
+        ("work", 2565), ("pause", 4801), ("prune", 0), ("minutes", 2657), ("retry", 126), ("minutes", 173), ("redeclare", 3814),
+        ("ask", 1611), ("pause", 1752), ("pause", 2208), ("pin", 306), ("ahead", 83), ("pin", 0), ("pause", 3678), ("ask", 527), ("retry", 732),
+    ],
+)  # fmt: skip
 def test_whatever_happens_status_says_what_is_there(seed: int, history: list[tuple[str, int]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         world = World(Path(folder), seed, fault_rate=0.05)

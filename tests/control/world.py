@@ -90,6 +90,7 @@ class Worker:
     watch: LeaseWatch
     in_hand: dict[str, int] = field(default_factory=dict)
     hangs_until: float = 0.0
+    signed_at: float = 0.0  # its last sign of life
 
 
 class World:
@@ -185,6 +186,7 @@ class World:
         for worker in list(self.workers):
             if worker.hangs_until > self.elapsed:
                 continue
+            worker.signed_at = self.elapsed
             for run_id in list(worker.in_hand):
                 held = self.control.runs.renew(run_id, worker.id, lease_seconds=LEASE)
                 if not held and worker.in_hand[run_id] < len(STEPS) - 1:
@@ -214,7 +216,8 @@ class World:
             self._take(worker, run)
 
     def _take(self, worker: Worker, run: Run) -> None:
-        others = [each.id for each in self.workers if run.id in each.in_hand and each.hangs_until <= self.elapsed]
+        # One that hung longer than its lease, and has not found out yet, has lost it.
+        others = [each.id for each in self.workers if run.id in each.in_hand and self.elapsed - each.signed_at < LEASE]
         assert not others, f"{run.id} is in the hands of {others} already"
         worker.in_hand[run.id] = 0
 
