@@ -119,14 +119,14 @@ def _which(program: str) -> str | None:
 
 
 def _version(path: str) -> str:
-    for arguments in (["version"], ["--version"]):
-        try:
-            done = subprocess.run([path, *arguments], capture_output=True, text=True, timeout=10, check=False)
-        except (OSError, subprocess.TimeoutExpired):
-            continue
-        if done.returncode == 0 and done.stdout.strip():
-            return done.stdout.strip().splitlines()[0][:60]
-    return "yes"
+    # A word that a program does not know may be ignored, and smbd would start to serve: only Pulumi wants one.
+    asked = "version" if Path(path).name == "pulumi" else "--version"
+    try:
+        done = subprocess.run([path, asked], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return "yes"
+    said = done.stdout.strip()
+    return said.splitlines()[0][:60] if done.returncode == 0 and said else "yes"
 
 
 def _control_plane() -> Check:

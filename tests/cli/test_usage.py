@@ -124,11 +124,13 @@ def test_doctor_says_what_a_machine_lacks(command: Command, tmp_path: Path) -> N
     assert re.search(r"^absent +qemu-system-x86_64 .*Debian package qemu-system-x86", said.out, re.MULTILINE)
     assert re.search(r"^absent +AWS .*AWS_REGION", said.out, re.MULTILINE)
 
-    for program in ("pulumi", "pulumi-language-python"):
-        (bare / program).write_text(f"#!/bin/sh\necho {program} v3.250.0\n")
+    for program in ("pulumi", "pulumi-language-python", "smbd"):
+        (bare / program).write_text(f'#!/bin/sh\necho "$1" >> {tmp_path}/{program}.asked\necho {program} v3.250.0\n')
         (bare / program).chmod(0o755)
     said = command("doctor", "--json")
     assert said.code == OK
+    # With any other word smbd begins to serve.
+    assert (tmp_path / "smbd.asked").read_text() == "--version\n"
     checks = {check["name"]: check for check in said.json["checks"]}
     assert checks["pulumi"] == {
         "name": "pulumi", "ok": True, "needed": True, "found": "pulumi v3.250.0", "remedy": checks["pulumi"]["remedy"],
