@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import structlog
 
 from rehost.blocks import Extent
+from rehost.sources import _tokens
 from rehost.sources._errors import ChangesUnknown, FreezeLost, ReadFailed, SourceChanged
 from rehost.sources._protocol import ChangePosition, Consistency
 from rehost.sources.azure import _access, _pages, _points, _positions
@@ -60,20 +60,14 @@ class FreezeState:
         return Place(self.machine, self.name, self.group, self.location)
 
     def token(self) -> str:
-        return json.dumps({"version": _TOKEN_VERSION, **asdict(self)})
+        return _tokens.written(self, _TOKEN_VERSION)
 
     @classmethod
     def parse(cls, token: str) -> FreezeState:
         """Raises FreezeLost where it is not a token of this source."""
-        try:
-            told = json.loads(token)
-            if told.pop("version") != _TOKEN_VERSION:
-                raise ValueError(token)
-            state = cls(**{**told, "disks": [DiskState(**each) for each in told["disks"]]})
-            if not state.disks or not state.machine.startswith("/subscriptions/"):
-                raise ValueError(token)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise FreezeLost(detail="its token is not one of an Azure source") from None
+        state = _tokens.parsed(token, cls, DiskState, version=_TOKEN_VERSION, source="an Azure source")
+        if not state.disks or not str(state.machine).startswith("/subscriptions/"):
+            raise FreezeLost(detail="its token is not one of an Azure source")
         return state
 
     def gone(self, client: Client) -> str:

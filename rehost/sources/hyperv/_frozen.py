@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
 from rehost.blocks import Extent
+from rehost.sources import _tokens
 from rehost.sources._errors import (
     ChangesUnknown,
     DiskMissing,
     DiskUnreadable,
     DiskUnsuitable,
-    FreezeLost,
     ReadFailed,
     ServerNotFound,
     SourceChanged,
@@ -70,18 +69,12 @@ class FreezeState:
     disks: Sequence[DiskState]
 
     def token(self) -> str:
-        return json.dumps({"version": _TOKEN_VERSION, **asdict(self)})
+        return _tokens.written(self, _TOKEN_VERSION)
 
     @classmethod
     def parse(cls, token: str) -> FreezeState:
         """Raises FreezeLost where it is not a token of this source."""
-        try:
-            told = json.loads(token)
-            if told.pop("version") != _TOKEN_VERSION:
-                raise ValueError(token)
-            return cls(**{**told, "disks": [DiskState(**each) for each in told["disks"]]})
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise FreezeLost(detail="its token is not one of a Hyper-V source") from None
+        return _tokens.parsed(token, cls, DiskState, version=_TOKEN_VERSION, source="a Hyper-V source")
 
 
 class Reader:

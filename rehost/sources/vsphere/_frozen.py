@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import structlog
 from pyVmomi import vim
 
 from rehost.blocks import Extent
-from rehost.sources._errors import ChangesUnknown, FreezeLost, SourceChanged
+from rehost.sources import _tokens
+from rehost.sources._errors import ChangesUnknown, SourceChanged
 from rehost.sources._protocol import ChangePosition, Consistency
 from rehost.sources.vsphere import _changes, _snapshots
 from rehost.sources.vsphere._client import Client
@@ -47,18 +47,12 @@ class FreezeState:
     disks: Sequence[DiskState]
 
     def token(self) -> str:
-        return json.dumps({"version": _TOKEN_VERSION, **asdict(self)})
+        return _tokens.written(self, _TOKEN_VERSION)
 
     @classmethod
     def parse(cls, token: str) -> FreezeState:
         """Raises FreezeLost where it is not a token of this source."""
-        try:
-            told = json.loads(token)
-            if told.pop("version") != _TOKEN_VERSION:
-                raise ValueError(token)
-            return cls(**{**told, "disks": [DiskState(**each) for each in told["disks"]]})
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise FreezeLost(detail="its token is not one of a vSphere source") from None
+        return _tokens.parsed(token, cls, DiskState, version=_TOKEN_VERSION, source="a vSphere source")
 
 
 class DiskReader(Protocol):
