@@ -17,26 +17,17 @@ def vcenter(inventory: Inventory, address: str, *, unique: str = "") -> str:
     key = f"vsphere {endpoint or unique or NOWHERE}"
     if key in inventory.sources:
         return key
-    number = sum(each.settings["type"] == "vsphere" for each in inventory.sources.values())
-    ending = f"_{number + 1}" if number else ""
-    user, password = f"VC_USER{ending}", f"VC_PASSWORD{ending}"
-    settings = {
-        "type": "vsphere",
-        "endpoint": endpoint or NOWHERE,
-        "credentials": {"username": {"env": user}, "password": {"env": password}},
-    }
-    wanted = str(endpoint or "vcenter")
-    found = inventory.sources[key] = SourceFound(wanted, settings)
-    reason = f"no inventory holds a vCenter's account: the connector looks for it in {user} and {password}"
-    inventory.tell(Kind.ASSUMED, reason, wanted, field="credentials")
+    user, password = _variables(inventory, "vsphere", "VC")
+    settings = {"type": "vsphere", "endpoint": endpoint or NOWHERE, "credentials": _credentials(user, password)}
+    found = inventory.sources[key] = SourceFound(str(endpoint or "vcenter"), settings)
+    looks = f"the connector looks for it in {user} and {password}"
+    _assume(inventory, found, "credentials", f"no inventory holds a vCenter's account: {looks}")
     found.comments.append(
         f"Assumed: the account of the vCenter is in the connector's environment, {user} and {password}"
     )
     if endpoint is None:
-        why = f"{problem}; " if problem else "the inventory does not say where the vCenter is; "
-        reason = f"{why}{NOWHERE} leads nowhere: put the vCenter's address there, or import with --source"
-        inventory.tell(Kind.ASSUMED, reason, wanted, field="endpoint")
-        found.comments.append(f"To do: {reason}")
+        why = problem or "the inventory does not say where the vCenter is"
+        _leave_open(inventory, found, f"{why}; {NOWHERE} leads nowhere: put the vCenter's address there")
     return key
 
 
@@ -47,16 +38,13 @@ def hyperv(inventory: Inventory, address: str, *, scvmm: bool, unique: str = "")
     key = f"hyperv {endpoint or unique or nowhere}"
     if key in inventory.sources:
         return key
-    number = sum(each.settings["type"] == "hyperv" for each in inventory.sources.values())
-    ending = f"_{number + 1}" if number else ""
-    user, password = f"HV_USER{ending}", f"HV_PASSWORD{ending}"
-    place = {"scvmm": {"endpoint": endpoint or nowhere}} if scvmm else {"endpoint": endpoint or nowhere}
-    credentials = {"username": {"env": user}, "password": {"env": password}}
-    wanted = str(endpoint or ("scvmm" if scvmm else "hyperv"))
-    found = inventory.sources[key] = SourceFound(wanted, {"type": "hyperv", **place, "credentials": credentials})
+    user, password = _variables(inventory, "hyperv", "HV")
+    place = {"endpoint": endpoint or nowhere}
+    settings = {"type": "hyperv", **({"scvmm": place} if scvmm else place), "credentials": _credentials(user, password)}
+    found = inventory.sources[key] = SourceFound(str(endpoint or ("scvmm" if scvmm else "hyperv")), settings)
     what = "SCVMM, and of the hosts behind it" if scvmm else "Hyper-V host"
-    reason = f"no inventory holds an account of the {what}: the connector looks for it in {user} and {password}"
-    inventory.tell(Kind.ASSUMED, reason, wanted, field="credentials")
+    looks = f"the connector looks for it in {user} and {password}"
+    _assume(inventory, found, "credentials", f"no inventory holds an account of the {what}: {looks}")
     found.comments.append(
         f"Assumed: the account of the {what}, is in the connector's environment, {user} and {password}"
     )
@@ -65,11 +53,30 @@ def hyperv(inventory: Inventory, address: str, *, scvmm: bool, unique: str = "")
             "Where the host is a node of a failover cluster: name the cluster, with cluster: in place of endpoint:"
         )
     if endpoint is None:
-        why = f"{problem}; " if problem else "the inventory does not say where it is; "
-        reason = f"{why}{nowhere} leads nowhere: put its address there, or import with --source"
-        inventory.tell(Kind.ASSUMED, reason, wanted, field="endpoint")
-        found.comments.append(f"To do: {reason}")
+        why = problem or "the inventory does not say where it is"
+        _leave_open(inventory, found, f"{why}; {nowhere} leads nowhere: put its address there")
     return key
+
+
+def _variables(inventory: Inventory, kind: str, prefix: str) -> tuple[str, str]:
+    """Of the environment, for the account of one more source of this type."""
+    number = sum(each.settings["type"] == kind for each in inventory.sources.values())
+    ending = f"_{number + 1}" if number else ""
+    return f"{prefix}_USER{ending}", f"{prefix}_PASSWORD{ending}"
+
+
+def _credentials(user: str, password: str) -> dict[str, dict[str, str]]:
+    return {"username": {"env": user}, "password": {"env": password}}
+
+
+def _assume(inventory: Inventory, found: SourceFound, field: str, reason: str) -> None:
+    inventory.tell(Kind.ASSUMED, reason, found.wanted, field=field)
+
+
+def _leave_open(inventory: Inventory, found: SourceFound, reason: str) -> None:
+    reason = f"{reason}, or import with --source"
+    _assume(inventory, found, "endpoint", reason)
+    found.comments.append(f"To do: {reason}")
 
 
 def exports(inventory: Inventory) -> str:
