@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from rehost.limits import IMPORT_BYTES, IMPORT_DISKS, VOLUME_BYTES
+from rehost.sources import _common_concerns
 from rehost.sources._protocol import Concern, Quiesce, Severity
 from rehost.sources.azure import _ways
 from rehost.sources.azure._records import DIRECT, DiskRecord, MachineRecord
@@ -17,28 +17,14 @@ _INTEL, _AMD = 6, 7
 def concerns(machine: MachineRecord) -> list[Concern]:
     """The gravest first."""
     found = [*_machine(machine), *_moment(machine), *_disks(machine)]
-    return sorted(found, key=lambda each: list(Severity).index(each.severity))
-
-
-def errors(found: Sequence[Concern]) -> list[Concern]:
-    return [each for each in found if each.severity is Severity.ERROR]
+    return _common_concerns.gravest_first(found)
 
 
 def _machine(machine: MachineRecord) -> Iterator[Concern]:
     if machine.vtpm:
-        yield Concern(
-            "vtpm",
-            Severity.WARNING,
-            "it has a virtual TPM, whose keys stay behind: what is sealed with them (BitLocker) asks for its recovery key",
-            "suspend BitLocker before the final run and have the recovery key at hand",
-        )
+        yield _common_concerns.VTPM
     if machine.secure_boot:
-        yield Concern(
-            "secure-boot",
-            Severity.INFO,
-            "it boots by UEFI Secure Boot, and EC2 does not take over its keys",
-            "turn it off in the image (`bootMode: uefi` alone starts without it), or give the AMI UEFI data of its own",
-        )
+        yield _common_concerns.SECURE_BOOT
     if machine.size.architecture.lower() == "arm64":
         yield Concern(
             "azure-arm64",
@@ -134,13 +120,7 @@ def _disks(machine: MachineRecord) -> Iterator[Concern]:
         yield from _kind(disk)
         yield from _encryption(disk)
         yield from _access(disk)
-    if len(machine.disks) > IMPORT_DISKS:
-        yield Concern(
-            "too-many-disks",
-            Severity.WARNING,
-            f"it has {len(machine.disks)} disks, and VM import takes {IMPORT_DISKS}",
-            "set `image: {conversion: register}`, or let fewer disks move",
-        )
+    yield from _common_concerns.too_many(len(machine.disks))
 
 
 def _kind(disk: DiskRecord) -> Iterator[Concern]:
@@ -180,15 +160,7 @@ def _kind(disk: DiskRecord) -> Iterator[Concern]:
             f"{name} has logical sectors of {disk.sector_size} bytes, and EC2's volumes 512: a partition table on it is not found there",
             "move the data to a disk with sectors of 512 bytes, or make the partition table anew in AWS",
         )
-    if disk.size > VOLUME_BYTES:
-        yield Concern("disk-too-large", Severity.ERROR, f"{name} is above 64 TiB, the largest EBS volume", "split it")
-    elif disk.size > IMPORT_BYTES:
-        yield Concern(
-            "disk-too-large-for-import",
-            Severity.WARNING,
-            f"{name} is above 16 TiB, the most that VM import takes",
-            "set `image: {conversion: register}`",
-        )
+    yield from _common_concerns.too_large(name, disk.size)
 
 
 def _encryption(disk: DiskRecord) -> Iterator[Concern]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
 
-from rehost.sources._errors import DiskUnsuitable, FreezeFailed, FreezeLost, QuiesceImpossible, ServerUnsuitable
+from rehost.sources._common_concerns import refuse
+from rehost.sources._errors import DiskUnsuitable, FreezeFailed, FreezeLost, QuiesceImpossible
 from rehost.sources._protocol import (
     ChangePosition,
     Concern,
@@ -34,7 +36,7 @@ from rehost.sources.azure import (
 )
 from rehost.sources.azure._access import Access
 from rehost.sources.azure._blob import Blobs
-from rehost.sources.azure._concerns import concerns, errors
+from rehost.sources.azure._concerns import concerns
 from rehost.sources.azure._errors import ResourceGone
 from rehost.sources.azure._frozen import DiskState, FreezeState, FrozenMachine
 from rehost.sources.azure._locate import locate, not_found
@@ -62,9 +64,7 @@ class AzureSource:
     def discover(self) -> Iterator[DiscoveredServer]:
         """Every machine, by name, with its concerns."""
         found = sorted(_inventory.machines(self._client), key=lambda each: (each.name.lower(), each.group.lower()))
-        times: dict[str, int] = {}
-        for each in found:
-            times[each.name.lower()] = times.get(each.name.lower(), 0) + 1
+        times = Counter(each.name.lower() for each in found)
         for each in found:
             unique = times[each.name.lower()] == 1
             locator = {"name": each.name} if unique else {"name": each.name, "resourceGroup": each.group}
@@ -75,7 +75,7 @@ class AzureSource:
         machines = f"/subscriptions/{self._config.subscription}/resourceGroups/{record.group}"
         rights = _privileges.concerns(self._client, machines, self._place(record).group)
         found = [*rights, *concerns(record)]
-        _refuse(record, found)
+        refuse(record.name, found)
         return _described(record, server, found)
 
     def freeze(self, server: Locator, *, quiesce: Quiesce, run: str) -> FrozenMachine:
@@ -85,7 +85,7 @@ class AzureSource:
         mine = next((each for each in points if each.is_of(run) and not each.kept), None)
         taken = self._found(record, mine) if mine else None
         if taken is None:
-            _refuse(record, concerns(record))
+            refuse(record.name, concerns(record))
             for each in points:
                 if each.is_of(run):  # what is no whole point in time, or was released under this name
                     _points.remove(self._client, each.ids)
@@ -253,12 +253,6 @@ class AzureSource:
 
 def _ids(taken: Taken) -> list[str]:
     return [taken.restore_point] if taken.restore_point else [each.resource for each in taken.disks]
-
-
-def _refuse(record: MachineRecord, found: list[Concern]) -> None:
-    if grave := errors(found):
-        told = "; ".join(f"{each.message} [{each.id}]: {each.remedy}" for each in grave)
-        raise ServerUnsuitable(name=record.name, problems=told)
 
 
 def _described(record: MachineRecord, locator: Locator, found: list[Concern]) -> DiscoveredServer:

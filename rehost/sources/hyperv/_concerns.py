@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from rehost.limits import IMPORT_BYTES, IMPORT_DISKS, VOLUME_BYTES
+from rehost.sources import _common_concerns
 from rehost.sources._protocol import Concern, Power, Severity
 from rehost.sources.hyperv._config import HyperVConfig
 from rehost.sources.hyperv._inventory import DiskRecord, MachineRecord
 from rehost.sources.hyperv._points import TRACKING_BUILD, run_of, tracks
 
-_SECTOR = 512  # bytes; of every EBS volume
 _REPLICAS = frozenset({"Replica", "TestReplica", "ExtendedReplica"})
 
 
@@ -23,11 +22,7 @@ def concerns(machine: MachineRecord, config: HyperVConfig) -> list[Concern]:
         *_disks(machine, config),
         *_devices(machine),
     ]
-    return sorted(found, key=lambda each: list(Severity).index(each.severity))
-
-
-def errors(found: Sequence[Concern]) -> list[Concern]:
-    return [each for each in found if each.severity is Severity.ERROR]
+    return _common_concerns.gravest_first(found)
 
 
 def _machine(machine: MachineRecord) -> Iterator[Concern]:
@@ -46,19 +41,9 @@ def _machine(machine: MachineRecord) -> Iterator[Concern]:
             "have the BitLocker recovery key at hand, or decrypt its disks before it moves",
         )
     elif machine.tpm:
-        yield Concern(
-            "vtpm",
-            Severity.WARNING,
-            "it has a virtual TPM, whose keys stay behind: what is sealed with them (BitLocker) asks for its recovery key",
-            "suspend BitLocker before the final run and have the recovery key at hand",
-        )
+        yield _common_concerns.VTPM
     if machine.secure_boot:
-        yield Concern(
-            "secure-boot",
-            Severity.INFO,
-            "it boots by UEFI Secure Boot, and EC2 does not take over its keys",
-            "turn it off in the image (`bootMode: uefi` alone starts without it), or give the AMI UEFI data of its own",
-        )
+        yield _common_concerns.SECURE_BOOT
     if machine.dynamic_memory:
         yield Concern(
             "hyperv-dynamic-memory",
@@ -127,16 +112,10 @@ def _state(machine: MachineRecord) -> Iterator[Concern]:
 
 def _disks(machine: MachineRecord, config: HyperVConfig) -> Iterator[Concern]:
     if not machine.disks:
-        yield Concern("no-disks", Severity.ERROR, "it has no disks", "leave it out of the spec")
+        yield _common_concerns.NO_DISKS
     for at, disk in enumerate(machine.disks):
         yield from _disk(disk, root=at == 0, chained=bool(machine.checkpoints), config=config)
-    if len(machine.disks) > IMPORT_DISKS:
-        yield Concern(
-            "too-many-disks",
-            Severity.WARNING,
-            f"it has {len(machine.disks)} disks, and VM import takes {IMPORT_DISKS}",
-            "set `image: {conversion: register}`, or let fewer disks move",
-        )
+    yield from _common_concerns.too_many(len(machine.disks))
 
 
 def _disk(disk: DiskRecord, *, root: bool, chained: bool, config: HyperVConfig) -> Iterator[Concern]:
@@ -163,22 +142,9 @@ def _disk(disk: DiskRecord, *, root: bool, chained: bool, config: HyperVConfig) 
             "bring the file back, or detach the disk",
         )
         return
-    if disk.size % _SECTOR:
-        yield Concern(
-            "odd-size", Severity.ERROR, f"{disk.label} is not a multiple of 512 bytes", "grow it to a whole MiB"
-        )
-    if disk.size > VOLUME_BYTES:
-        yield Concern(
-            "disk-too-large", Severity.ERROR, f"{disk.label} is above 64 TiB, the largest EBS volume", "split it"
-        )
-    elif disk.size > IMPORT_BYTES:
-        yield Concern(
-            "disk-too-large-for-import",
-            Severity.WARNING,
-            f"{disk.label} is above 16 TiB, the most that VM import takes",
-            "set `image: {conversion: register}`",
-        )
-    if disk.sector_size != _SECTOR:
+    yield from _common_concerns.odd_size(disk.label, disk.size)
+    yield from _common_concerns.too_large(disk.label, disk.size)
+    if disk.sector_size != _common_concerns.SECTOR:
         yield Concern(
             "hyperv-4k-sectors",
             Severity.ERROR if root else Severity.WARNING,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from rehost.sources._errors import FreezeFailed, FreezeLost, ServerUnsuitable, SourceError, SourceUnavailable
+from rehost.sources._common_concerns import refuse
+from rehost.sources._errors import FreezeFailed, FreezeLost, SourceError, SourceUnavailable
 from rehost.sources._protocol import (
     ChangePosition,
     Concern,
@@ -20,7 +22,7 @@ from rehost.sources._protocol import (
 )
 from rehost.sources.hyperv import _config, _names, _points, _pool, _power
 from rehost.sources.hyperv._changes import Position
-from rehost.sources.hyperv._concerns import concerns, errors
+from rehost.sources.hyperv._concerns import concerns
 from rehost.sources.hyperv._files import HostFiles
 from rehost.sources.hyperv._frozen import (
     DiskState,
@@ -49,9 +51,7 @@ class HyperVSource:
     def discover(self) -> Iterator[DiscoveredServer]:
         """Every machine that the account sees, by name, with its concerns."""
         found = sorted(self._hosts.machines(), key=lambda each: (each.name, each.id))
-        times: dict[str, int] = {}
-        for each in found:
-            times[each.name] = times.get(each.name, 0) + 1
+        times = Counter(each.name for each in found)
         for each in found:
             locator = {"name": each.name} if times[each.name] == 1 else {"uuid": each.id.lower()}
             yield _described(each, locator, concerns(each, self._config))
@@ -59,7 +59,7 @@ class HyperVSource:
     def inspect(self, server: Locator) -> DiscoveredServer:
         record = self._record(server)
         found = concerns(record, self._config)
-        _refuse(record, found)
+        refuse(record.name, found)
         return _described(record, server, found)
 
     def freeze(self, server: Locator, *, quiesce: Quiesce, run: str) -> FrozenMachine:
@@ -148,7 +148,7 @@ class HyperVSource:
         timeout = self._config.checkpoint_timeout
         points = _points.settled(host, machine, timeout=timeout)
         if points.of(run) is None:
-            _refuse(record, concerns(record, self._config))
+            refuse(record.name, concerns(record, self._config))
             _points.remove_stale(host, record, points, run, timeout=timeout)
             tracked = self._config.change_tracking and _points.begin_tracking(host, record, points, run)
             try:
@@ -203,12 +203,6 @@ class HyperVSource:
             disks=states,
         )
         return FrozenMachine(self._hosts, state)
-
-
-def _refuse(record: MachineRecord, found: list[Concern]) -> None:
-    if grave := errors(found):
-        told = "; ".join(f"{each.message} [{each.id}]: {each.remedy}" for each in grave)
-        raise ServerUnsuitable(name=record.name, problems=told)
 
 
 def _described(record: MachineRecord, locator: Locator, found: list[Concern]) -> DiscoveredServer:

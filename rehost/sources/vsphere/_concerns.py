@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from rehost.limits import IMPORT_BYTES, IMPORT_DISKS, VOLUME_BYTES
+from rehost.sources import _common_concerns
 from rehost.sources._protocol import Concern, Severity
 from rehost.sources.vsphere._config import Transport, VSphereConfig
 from rehost.sources.vsphere._inventory import DiskRecord, MachineRecord
@@ -23,7 +23,7 @@ def concerns(machine: MachineRecord, config: VSphereConfig) -> list[Concern]:
         *_disks(machine, config),
         *_devices(machine),
     ]
-    return sorted(found, key=lambda each: list(Severity).index(each.severity))
+    return _common_concerns.gravest_first(found)
 
 
 def _machine(machine: MachineRecord) -> Iterator[Concern]:
@@ -63,12 +63,7 @@ def _machine(machine: MachineRecord) -> Iterator[Concern]:
             "consolidate it now: Snapshots > Consolidate in the vSphere Client",
         )
     if machine.secure_boot:
-        yield Concern(
-            "secure-boot",
-            Severity.INFO,
-            "it boots by UEFI Secure Boot, and EC2 does not take over its keys",
-            "turn it off in the image (`bootMode: uefi` alone starts without it), or give the AMI UEFI data of its own",
-        )
+        yield _common_concerns.SECURE_BOOT
 
 
 def _tracking(machine: MachineRecord, config: VSphereConfig) -> Iterator[Concern]:
@@ -125,16 +120,10 @@ def _snapshots(machine: MachineRecord, config: VSphereConfig) -> Iterator[Concer
 
 def _disks(machine: MachineRecord, config: VSphereConfig) -> Iterator[Concern]:
     if not machine.disks:
-        yield Concern("no-disks", Severity.ERROR, "it has no disks", "leave it out of the spec")
+        yield _common_concerns.NO_DISKS
     for disk in machine.disks:
         yield from _disk(disk, config)
-    if len(machine.disks) > IMPORT_DISKS:
-        yield Concern(
-            "too-many-disks",
-            Severity.WARNING,
-            f"it has {len(machine.disks)} disks, and VM import takes {IMPORT_DISKS}",
-            "set `image: {conversion: register}`, or let fewer disks move",
-        )
+    yield from _common_concerns.too_many(len(machine.disks))
 
 
 def _disk(disk: DiskRecord, config: VSphereConfig) -> Iterator[Concern]:
@@ -167,17 +156,8 @@ def _disk(disk: DiskRecord, config: VSphereConfig) -> Iterator[Concern]:
             f"{name} is shared with other machines ({disk.sharing}), and such machines cannot be snapshotted",
             "end the sharing for the migration, or copy the data by other means",
         )
-    if disk.size % 512:
-        yield Concern("odd-size", Severity.ERROR, f"{name} is not a multiple of 512 bytes", "grow it to a whole MiB")
-    if disk.size > VOLUME_BYTES:
-        yield Concern("disk-too-large", Severity.ERROR, f"{name} is above 64 TiB, the largest EBS volume", "split it")
-    elif disk.size > IMPORT_BYTES:
-        yield Concern(
-            "disk-too-large-for-import",
-            Severity.WARNING,
-            f"{name} is above 16 TiB, the most that VM import takes",
-            "set `image: {conversion: register}`",
-        )
+    yield from _common_concerns.odd_size(name, disk.size)
+    yield from _common_concerns.too_large(name, disk.size)
     if disk.backing in ("sesparse", "sparse") and config.transport is Transport.HTTPS:
         yield Concern(
             "sparse-disk",
@@ -207,16 +187,6 @@ def _devices(machine: MachineRecord) -> Iterator[Concern]:
             "a SCSI device is passed through to it, which snapshots leave out",
             "detach it",
         ),
-        "tpm": (
-            "vtpm",
-            Severity.WARNING,
-            "it has a virtual TPM, whose keys stay behind: what is sealed with them (BitLocker) asks for its recovery key",
-            "suspend BitLocker before the final run and have the recovery key at hand",
-        ),
     }
     for kind in machine.devices:
-        yield Concern(*told[kind])
-
-
-def errors(found: Sequence[Concern]) -> list[Concern]:
-    return [each for each in found if each.severity is Severity.ERROR]
+        yield _common_concerns.VTPM if kind == "tpm" else Concern(*told[kind])

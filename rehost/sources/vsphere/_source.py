@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any
 import structlog
 from pyVmomi import vim
 
-from rehost.sources._errors import DiskUnsuitable, FreezeFailed, FreezeLost, ServerUnsuitable
+from rehost.sources._common_concerns import refuse
+from rehost.sources._errors import DiskUnsuitable, FreezeFailed, FreezeLost
 from rehost.sources._protocol import (
     ChangePosition,
     Concern,
@@ -24,7 +26,7 @@ from rehost.sources._protocol import (
 )
 from rehost.sources.vsphere import _config, _pool, _power, _privileges, _snapshots
 from rehost.sources.vsphere._client import Client
-from rehost.sources.vsphere._concerns import concerns, errors
+from rehost.sources.vsphere._concerns import concerns
 from rehost.sources.vsphere._config import Transport
 from rehost.sources.vsphere._errors import ObjectGone, TaskFailed
 from rehost.sources.vsphere._export import ExportReader
@@ -66,9 +68,7 @@ class VSphereSource:
     def discover(self) -> Iterator[DiscoveredServer]:
         """Every machine that is no template, by name, with its concerns. Privileges are looked at by `inspect` alone."""
         found = sorted(machines(self._client), key=lambda each: each.path)
-        times: dict[str, int] = {}
-        for each in found:
-            times[each.name] = times.get(each.name, 0) + 1
+        times = Counter(each.name for each in found)
         for each in found:
             locator = {"name": each.name} if times[each.name] == 1 else {"path": each.path}
             yield _described(each, locator, concerns(each, self._config))
@@ -76,7 +76,7 @@ class VSphereSource:
     def inspect(self, server: Locator) -> DiscoveredServer:
         record = self._record(server)
         found = [*_privileges.concerns(self._client, record.moref), *concerns(record, self._config)]
-        _refuse(record, found)
+        refuse(record.name, found)
         return _described(record, server, found)
 
     def freeze(self, server: Locator, *, quiesce: Quiesce, run: str) -> FrozenMachine:
@@ -84,7 +84,7 @@ class VSphereSource:
         target = self._client.managed(vim.VirtualMachine, record.moref)
         entry = _snapshots.ours(record.snapshots, run)
         if entry is None:
-            _refuse(record, concerns(record, self._config))
+            refuse(record.name, concerns(record, self._config))
             if _snapshots.remove_stale(self._client, target, record.snapshots, run, time.time()):
                 record = machine(self._client, record.moref)
             if record.consolidation_needed:
@@ -232,12 +232,6 @@ class VSphereSource:
         reader = kinds[state.transport](self._client, state)
         self._readers.append(reader)
         return reader
-
-
-def _refuse(record: MachineRecord, found: list[Concern]) -> None:
-    if grave := errors(found):
-        told = "; ".join(f"{each.message} [{each.id}]: {each.remedy}" for each in grave)
-        raise ServerUnsuitable(name=record.name, problems=told)
 
 
 def _described(record: MachineRecord, locator: Locator, found: list[Concern]) -> DiscoveredServer:
