@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from rehost.sources._certificates import pinned
 from rehost.sources._errors import SourceConfigInvalid
 
 HTTPS_PORT, HTTP_PORT, SMB_PORT = 5986, 5985, 445
@@ -100,7 +101,7 @@ def parse(config: Mapping[str, Any], base: Path) -> HyperVConfig:
         cert_file=base / certificate["certFile"] if certificate else None,
         key_file=base / certificate["keyFile"] if certificate else None,
         ca_file=base / tls["caFile"] if tls.get("caFile") else None,
-        thumbprint=_thumbprint(tls.get("thumbprint")),
+        thumbprint=pinned(tls.get("thumbprint"), whose="the host's"),
         configuration=str(config.get("sessionConfiguration", HyperVConfig.configuration)),
         nodes={name: _endpoint(each["endpoint"], port) for name, each in nodes.items() if each.get("endpoint")},
         node_smb={name: _endpoint(each["smb"], SMB_PORT) for name, each in nodes.items() if each.get("smb")},
@@ -172,13 +173,3 @@ def _in_domain(name: str, other: str) -> str:
 
 def _folder(folder: object) -> str:
     return str(folder).rstrip("\\").lower() + "\\"
-
-
-def _thumbprint(text: object) -> str | None:
-    if text is None:
-        return None
-    digits = str(text).replace(":", "").lower()
-    if not re.fullmatch(r"[0-9a-f]{64}", digits):
-        detail = "`tls.thumbprint` is the SHA-256 of the host's certificate: 32 pairs of hexadecimal digits"
-        raise SourceConfigInvalid(detail=detail)
-    return digits

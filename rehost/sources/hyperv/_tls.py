@@ -10,6 +10,7 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 
+from rehost.sources._certificates import differs, pairs
 from rehost.sources._errors import CertificateRefused
 from rehost.sources.hyperv._config import Endpoint, HyperVConfig
 
@@ -62,11 +63,7 @@ def refused(config: HyperVConfig, endpoint: Endpoint, error: Exception) -> Certi
     shown = _thumbprint(endpoint)
     place = str(endpoint)
     if config.thumbprint:
-        reason = (
-            f"its SHA-256 is {shown}, and the spec pins {pairs(config.thumbprint)}; "
-            "if it was renewed, correct `tls.thumbprint`"
-        )
-        return CertificateRefused(place=place, reason=reason)
+        return CertificateRefused(place=place, reason=differs(shown, config.thumbprint))
     detail = getattr(_cause(error), "verify_message", "") or "it cannot be verified"
     return CertificateRefused(place=place, reason=f"{detail} (its SHA-256 is {shown}); {_ADVICE}")
 
@@ -92,7 +89,3 @@ def _thumbprint(endpoint: Endpoint) -> str:
             return pairs(hashlib.sha256(wrapped.getpeercert(binary_form=True) or b"").hexdigest())
     except OSError:
         return "unknown"
-
-
-def pairs(digits: str) -> str:
-    return ":".join(digits[at : at + 2] for at in range(0, len(digits), 2)).upper()

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from rehost.sources._certificates import pinned
 from rehost.sources._errors import SourceConfigInvalid
 
 DEFAULT_PORT = 443
@@ -76,7 +77,7 @@ def parse(config: Mapping[str, Any], base: Path) -> VSphereConfig:
         username=credentials["username"],
         password=credentials["password"],
         ca_file=base / tls["caFile"] if tls.get("caFile") else None,
-        thumbprint=_thumbprint(tls.get("thumbprint")),
+        thumbprint=pinned(tls.get("thumbprint"), whose="the vCenter's"),
         enable_change_tracking=bool(config.get("enableChangeTracking", False)),
         transport=transport,
         connections=int(config.get("connections", VSphereConfig.connections)),
@@ -97,13 +98,3 @@ def _endpoint(endpoint: object) -> tuple[str, int]:
         )
         raise SourceConfigInvalid(detail=detail)
     return found[1].strip("[]"), int(found[2] or DEFAULT_PORT)
-
-
-def _thumbprint(text: object) -> str | None:
-    if text is None:
-        return None
-    digits = str(text).replace(":", "").lower()
-    if not re.fullmatch(r"[0-9a-f]{64}", digits):
-        detail = "`tls.thumbprint` is the SHA-256 of the vCenter's certificate: 32 pairs of hexadecimal digits"
-        raise SourceConfigInvalid(detail=detail)
-    return digits

@@ -7,6 +7,7 @@ import hmac
 import http.client
 import ssl
 
+from rehost.sources._certificates import differs, pairs
 from rehost.sources._errors import CertificateRefused, SourceConfigInvalid
 from rehost.sources.vsphere._config import VSphereConfig
 
@@ -36,17 +37,12 @@ def check_pin(config: VSphereConfig, certificate: bytes | None) -> None:
         return
     found = hashlib.sha256(certificate or b"").hexdigest()
     if not hmac.compare_digest(found, config.thumbprint):
-        reason = f"its SHA-256 is {pairs(found)}, and the spec pins {pairs(config.thumbprint)}; if it was renewed, correct `tls.thumbprint`"
-        raise CertificateRefused(place=config.place, reason=reason)
+        raise CertificateRefused(place=config.place, reason=differs(pairs(found), config.thumbprint))
 
 
 def refused(config: VSphereConfig, error: ssl.SSLError) -> CertificateRefused:
     detail = getattr(error, "verify_message", "") or str(error)
     return CertificateRefused(place=config.place, reason=f"{detail}; {_ADVICE}")
-
-
-def pairs(digits: str) -> str:
-    return ":".join(digits[at : at + 2] for at in range(0, len(digits), 2)).upper()
 
 
 class PinnedConnection(http.client.HTTPSConnection):

@@ -19,6 +19,7 @@ from typing import BinaryIO
 import structlog
 
 from rehost.blocks import Extent
+from rehost.sources._certificates import pairs
 from rehost.sources._errors import DiskUnreadable, ReadFailed
 from rehost.sources.nbd import NbdClient, NbdError, NbdUnavailable
 from rehost.sources.vsphere import _tls
@@ -117,7 +118,7 @@ class VddkReader:
             raise ReadFailed(disk=self._state.name, offset=0, detail=f"{config.place}: {error}") from error
         finally:
             connection.close()
-        return _tls.pairs(hashlib.sha1(certificate, usedforsecurity=False).hexdigest())
+        return pairs(hashlib.sha1(certificate, usedforsecurity=False).hexdigest())
 
 
 def command(
