@@ -7,7 +7,6 @@ azure-storage-blob copies what it reads twice: docs/decisions.md has the figures
 from __future__ import annotations
 
 import http.client
-import re
 import ssl
 import threading
 import time
@@ -18,6 +17,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import structlog
 
+from rehost.sources import _http_ranges
 from rehost.sources._errors import CertificateRefused, ReadFailed, SourceConfigInvalid
 from rehost.sources.azure import _pages
 from rehost.sources.azure._config import AzureConfig
@@ -73,20 +73,8 @@ class Blobs:
     def read_into(self, url: str, disk: str, offset: int, buffer: memoryview) -> int:
         """Fill the start of `buffer` from `offset`; at least one byte."""
         wanted = min(len(buffer), _MAX_RANGE)
-        with self._answer("GET", url, {"Range": f"bytes={offset}-{offset + wanted - 1}"}, disk, offset) as answer:
-            found = re.match(r"bytes (\d+)-(\d+)/", answer.headers.get("Content-Range", ""))
-            if answer.status != http.client.PARTIAL_CONTENT or found is None or int(found[1]) != offset:
-                detail = f"the service answered {answer.status} with range {answer.headers.get('Content-Range')!r}"
-                raise ReadFailed(disk=disk, offset=offset, detail=detail)
-            got = 0
-            while got < wanted:
-                count = answer.readinto(buffer[got:wanted])
-                if not count:
-                    break
-                got += count
-            if got == 0:
-                raise ReadFailed(disk=disk, offset=offset, detail="the service sent nothing")
-            return got
+        with self._answer("GET", url, _http_ranges.header(offset, wanted), disk, offset) as answer:
+            return _http_ranges.read_into(answer, buffer[:wanted], disk=disk, offset=offset, whose="the service")
 
     def ranges(self, url: str, disk: str, marker: str, previous: str | None = None) -> bytes:
         """A page of the list of page ranges; with `previous`, another snapshot's URL, of what differs from that one."""

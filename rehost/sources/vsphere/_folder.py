@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 import structlog
 
+from rehost.sources import _http_ranges
 from rehost.sources._errors import (
     CredentialsRefused,
     DiskUnreadable,
@@ -61,21 +62,9 @@ class FolderReader:
     def read_into(self, file: str, disk: str, offset: int, buffer: memoryview) -> int:
         """Fill the start of `buffer` from `offset`; at least one byte. Raises ReadFailed (retryable), FlatFileMissing."""
         wanted = min(len(buffer), _MAX_RANGE)
-        headers = {"Range": f"bytes={offset}-{offset + wanted - 1}"}
+        headers = _http_ranges.header(offset, wanted)
         with self._answer("GET", file, headers, offset=offset, disk=disk) as answer:
-            found = re.match(r"bytes (\d+)-(\d+)/", answer.headers.get("Content-Range", ""))
-            if answer.status != http.client.PARTIAL_CONTENT or found is None or int(found[1]) != offset:
-                detail = f"the server answered {answer.status} with range {answer.headers.get('Content-Range')!r}"
-                raise ReadFailed(disk=disk, offset=offset, detail=detail)
-            got = 0
-            while got < wanted:
-                count = answer.readinto(buffer[got:wanted])
-                if not count:
-                    break
-                got += count
-            if got == 0:
-                raise ReadFailed(disk=disk, offset=offset, detail="the server sent nothing")
-            return got
+            return _http_ranges.read_into(answer, buffer[:wanted], disk=disk, offset=offset, whose="the server")
 
     def close(self) -> None:
         with self._lock:
