@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,16 +142,26 @@ def _still_off(client: Client, machine: MachineRecord) -> None:
 
 def _copied(client: Client, resource: str) -> Json:
     """The snapshot, when it can be read: those of Ultra and Premium SSD v2 disks are copied in the background."""
+
+    def whole(told: Json) -> bool:
+        percent = told.get("completionPercent")
+        return percent is None or float(percent) >= 100
+
+    return _awaited(client, resource, DISKS, whole, asking=last(resource), waiting=f"the copy of {last(resource)}")
+
+
+def _awaited(
+    client: Client, resource: str, version: str, done: Callable[[Json], bool], *, asking: str, waiting: str
+) -> Json:
+    """The resource, when `done(its properties)`. Raises OperationTimedOut, and what `done` raises."""
     deadline = time.monotonic() + client.config.snapshot_timeout
     pause = _POLL[0]
     while True:
-        found = client.get(resource, DISKS, f"asking for {last(resource)}")
-        told = found.get("properties") or {}
-        percent = told.get("completionPercent")
-        if percent is None or float(percent) >= 100:
+        found = client.get(resource, version, f"asking for {asking}")
+        if done(found.get("properties") or {}):
             return found
         if time.monotonic() >= deadline:
-            raise OperationTimedOut(doing=f"the copy of {last(resource)}", seconds=client.config.snapshot_timeout)
+            raise OperationTimedOut(doing=waiting, seconds=client.config.snapshot_timeout)
         time.sleep(pause)
         pause = min(_POLL[1], pause * 1.5)
 
@@ -237,16 +247,12 @@ def _of_part(key: str, part: Json) -> TakenDisk:
 
 def _ready(client: Client, resource: str) -> Json:
     """The restore point, when it is made: one that another process began may be under way."""
-    deadline = time.monotonic() + client.config.snapshot_timeout
-    pause = _POLL[0]
-    while True:
-        found = client.get(resource, COMPUTE, "asking for a restore point")
-        state = (found.get("properties") or {}).get("provisioningState") or "Succeeded"
-        if state == "Succeeded":
-            return found
+    doing = "taking a restore point"
+
+    def made(told: Json) -> bool:
+        state = told.get("provisioningState") or "Succeeded"
         if state in ("Failed", "Canceled"):
-            raise CallRefused(doing="taking a restore point", code=state, reason="Azure could not take it")
-        if time.monotonic() >= deadline:
-            raise OperationTimedOut(doing="taking a restore point", seconds=client.config.snapshot_timeout)
-        time.sleep(pause)
-        pause = min(_POLL[1], pause * 1.5)
+            raise CallRefused(doing=doing, code=state, reason="Azure could not take it")
+        return bool(state == "Succeeded")
+
+    return _awaited(client, resource, COMPUTE, made, asking="a restore point", waiting=doing)
