@@ -186,18 +186,10 @@ def _text(error: Exception) -> str:
     if isinstance(error, WinRMTransportError):
         return f"it answered with HTTP {error.code}"
     if isinstance(error, requests.ConnectionError):
-        inner = _innermost(error)
+        inner = _tls.innermost(error)
         told = str(inner.args[-1]) if inner.args else type(inner).__name__
         return told.rpartition(">: ")[2] or told
     return str(error) or type(error).__name__
-
-
-def _innermost(error: BaseException) -> BaseException:
-    """Errors of requests have those of urllib3 as their argument, and those have a reason."""
-    for inner in (getattr(error, "reason", None), *error.args):
-        if isinstance(inner, BaseException):
-            return _innermost(inner)
-    return error
 
 
 def _plain(value: Any) -> Any:

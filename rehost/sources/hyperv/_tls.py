@@ -64,15 +64,15 @@ def refused(config: HyperVConfig, endpoint: Endpoint, error: Exception) -> Certi
     place = str(endpoint)
     if config.thumbprint:
         return CertificateRefused(place=place, reason=differs(shown, config.thumbprint))
-    detail = getattr(_cause(error), "verify_message", "") or "it cannot be verified"
+    detail = getattr(innermost(error), "verify_message", "") or "it cannot be verified"
     return CertificateRefused(place=place, reason=f"{detail} (its SHA-256 is {shown}); {_ADVICE}")
 
 
-def _cause(error: BaseException) -> BaseException:
-    """The error of ssl's that is behind those of requests and urllib3."""
+def innermost(error: BaseException) -> BaseException:
+    """Errors of requests have those of urllib3 as their argument, and those have a reason: ssl's error, or the socket's."""
     for inner in (getattr(error, "reason", None), *error.args):
         if isinstance(inner, BaseException):
-            return _cause(inner)
+            return innermost(inner)
     return error
 
 
